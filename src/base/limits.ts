@@ -1,0 +1,58 @@
+/**
+ * Every bound of the node in one place. Sizes in bytes, times in ms.
+ * @module
+ */
+export const LIMITS = {
+  /** A UCXL address, DESIGN of addresses §1. */
+  addressBytes: 1_024,
+  /** A certificate carries one statement per party, so parties bound its size. */
+  parties: 16,
+  rosterMembers: 256,
+  /** One roster entry with its signatures. */
+  rosterEntryBytes: 16_384,
+  /** Entries sent in one frame of the roster exchange. */
+  rosterEntriesPerFrame: 64,
+  invitationBytes: 4_096,
+  invitationTtlMs: 30 * 24 * 3_600_000,
+  invitationAddresses: 8,
+  /** A stranger may stay this long to join. */
+  strangerMs: 10_000,
+  /** A frame of a long-lived direct stream: a message of 1 MiB and its envelope. */
+  directFrameBytes: 1_048_576 + 65_536,
+  /** Frames waiting for one peer. */
+  directQueue: 1_024,
+  directTtlMs: 10_000,
+  directRequestMs: 5_000,
+  /** Message identifiers remembered per peer, to deliver once. */
+  directSeen: 4_096,
+  streamIdleMs: 30_000,
+  streamFirstByteMs: 10_000,
+  /** A session message other than a proposal with its message. */
+  sessionMessageBytes: 65_536,
+  /** The message of a signing request; larger ones are refused: sign a digest. */
+  signMessageBytes: 1_048_576,
+  purposeBytes: 128,
+  nameBytes: 63,
+  requesters: 64,
+  liveSessions: 256,
+  sessionEventsPerAuthor: 64,
+  sessionTtlMs: 600_000,
+  gossipBytes: 65_536,
+  announcementBytes: 4_096,
+  announceAgeMs: 30_000,
+  addressesPerPeer: 16,
+  /** Inline content of a record. */
+  contentBytes: 32_768,
+  /** A stored value: candidates of up to 16 authors, or a certificate. */
+  recordBytes: 131_072,
+  candidateBytes: 4_096,
+  candidates: 16,
+  recordStoreBytes: 256 * 1_048_576,
+  replication: 5,
+  controlBodyBytes: 2 * 1_048_576 + 65_536,
+  controlHeaderMs: 5_000,
+  controlBodyMs: 15_000,
+  subscriberQueue: 1_024,
+  eventHistory: 4_096,
+  socketPathBytes: 107,
+} as const;

@@ -1,0 +1,77 @@
+/**
+ * The record store: bytes under `/<namespace>/<suffix>`, replicated over the members.
+ *
+ * It knows no address and no record format: a {@link Namespace} says what may stand under a key and
+ * which of two values wins.
+ * @module
+ */
+import type { PeerId } from '../base/brands.ts';
+
+/** Rules for the keys `/ucxl/<name>/<suffix>`. Both functions are pure. */
+export interface Namespace {
+  /** One letter or word: `i`, `c`, `m`, `h`. */
+  readonly name: string;
+  readonly maxBytes: number;
+  /** Throws BAD_MESSAGE unless `value` may stand under `suffix`: size, form, key binding, signature. */
+  validate(suffix: string, value: Uint8Array): void;
+  /**
+   * The value that stands after both were seen; commutative, associative, idempotent. Both are
+   * valid. The result may be a union of the two.
+   */
+  merge(suffix: string, a: Uint8Array, b: Uint8Array): Uint8Array;
+}
+
+export type Acknowledgement = 'local' | 'one' | 'quorum';
+
+export interface PutOptions {
+  /** Fail with NO_QUORUM below this level; without it the put succeeds with what it reached. */
+  readonly require?: Acknowledgement;
+  readonly timeoutMs?: number;
+}
+
+export interface PutOutcome {
+  readonly ack: Acknowledgement;
+  /** Members whose copy was read back. */
+  readonly holders: readonly PeerId[];
+  /** Copies still missing of min(5, members); replication goes on. */
+  readonly pending: number;
+}
+
+export interface Found {
+  readonly value: Uint8Array;
+  readonly source: 'local' | 'dht';
+  /** Members whose copy was seen during this read. */
+  readonly holders: readonly PeerId[];
+}
+
+export interface GetOptions {
+  readonly timeoutMs?: number;
+  /** Ask the network also when a local copy exists, and merge what several holders have. */
+  readonly merge?: boolean;
+}
+
+/** HealthStatus, with the documented field names. */
+export interface HealthStatus {
+  readonly component: string;
+  readonly backend: 'mock' | 'real' | 'hybrid';
+  readonly status: 'healthy' | 'degraded' | 'failed';
+  /** ISO 8601 UTC. */
+  readonly last_check: string;
+  readonly error_count: number;
+  readonly latency_ms: number;
+  readonly reason?: string;
+}
+
+export interface RecordStore {
+  /** Journals locally (synced), then replicates and reads back. @throws BAD_MESSAGE, NO_QUORUM. */
+  put(
+    namespace: string,
+    suffix: string,
+    value: Uint8Array,
+    options?: PutOptions,
+  ): Promise<PutOutcome>;
+  /** The first valid copy, local before remote. undefined when nobody who answered has one. */
+  get(namespace: string, suffix: string, options?: GetOptions): Promise<Found | undefined>;
+  /** Writes, reads and drops a value in the `probe` namespace. */
+  probe(): Promise<HealthStatus>;
+}

@@ -1,0 +1,174 @@
+/**
+ * The words of this layer: suites, parties, proposals, keys, and the shape of a session machine.
+ *
+ * A session machine is pure: `step(state, input) -> {state, effects}`. It owns no clock and does no
+ * I/O; it may call the synchronous functions of {@link MachineDeps}. The shell (`party.ts`) runs the
+ * effects strictly in order, awaits each `store`, and feeds every effect's outcome back as an input.
+ * @module
+ */
+import type { ClusterId, Epoch, KeyId, PeerId, RequestId, SessionId } from '../base/brands.ts';
+import type { Opened } from '../base/envelope.ts';
+import type { ErrorShape } from '../base/errors.ts';
+import type { Random, Signer } from '../base/ports.ts';
+import type { Role } from '../roster/types.ts';
+
+export const SUITES = ['ed25519', 'secp256k1-tr'] as const;
+export type SuiteName = (typeof SUITES)[number];
+
+export const POLICIES = ['auto', 'approve'] as const;
+export type PolicyMode = (typeof POLICIES)[number];
+
+/** A party of a key. Its FROST identifier is `index` (1..n), always, and comes from nowhere else. */
+export interface Party {
+  readonly peerId: PeerId;
+  readonly index: number;
+  readonly role: Role;
+}
+
+interface ProposalBase {
+  readonly v: 1;
+  readonly clusterId: ClusterId;
+  readonly proposer: PeerId;
+  readonly rosterEpoch: Epoch;
+  /** Life in ms from receipt, by each receiver's own monotonic clock: hosts' clocks may differ. */
+  readonly ttlMs: number;
+  /** 16 random bytes: two otherwise equal proposals have two ids. */
+  readonly nonce: Uint8Array;
+}
+
+/** Asks for a new key. Everything a party must agree to is in here, so it is bound in the id. */
+export interface KeygenProposal extends ProposalBase {
+  readonly kind: 'keygen';
+  readonly suite: SuiteName;
+  readonly name: string;
+  readonly threshold: number;
+  /** In index order: `parties[i].index === i + 1`. */
+  readonly parties: readonly Party[];
+  readonly purpose: string;
+  /** Who may ask for signatures; sorted. */
+  readonly requesters: readonly PeerId[];
+  readonly policy: PolicyMode;
+}
+
+/** Asks for a signature. The message itself travels beside it, never by gossip. */
+export interface SignProposal extends ProposalBase {
+  readonly kind: 'sign';
+  readonly keyId: KeyId;
+  readonly keyEpoch: number;
+  readonly suite: SuiteName;
+  readonly threshold: number;
+  readonly purpose: string;
+  /** SHA-256 of the message. */
+  readonly messageHash: Uint8Array;
+  readonly requestId: RequestId;
+  /** Signs again although a result exists. */
+  readonly fresh: boolean;
+}
+
+export type Proposal = KeygenProposal | SignProposal;
+
+/** A proposal, its author's envelope and its id, checked. */
+export interface SealedProposal<P extends Proposal = Proposal> {
+  readonly sid: SessionId;
+  readonly proposal: P;
+  readonly envelope: Uint8Array;
+}
+
+/** The public half of a key, the same on every node; it comes out of a verified certificate. */
+export interface KeyInfo {
+  readonly keyId: KeyId;
+  readonly name: string;
+  readonly suite: SuiteName;
+  readonly threshold: number;
+  readonly parties: readonly Party[];
+  /** Canonical group key: 32 bytes for ed25519, 33 bytes SEC1 for secp256k1-tr. */
+  readonly groupKey: Uint8Array;
+  /** All VSS commitments of the group polynomial; `[0]` is the group key. */
+  readonly commitments: readonly Uint8Array[];
+  /** By party index - 1. */
+  readonly verifyingShares: readonly Uint8Array[];
+  readonly purpose: string;
+  readonly requesters: readonly PeerId[];
+  readonly policy: PolicyMode;
+  /** Epoch of the key: 0 until refresh and reshare exist. */
+  readonly epoch: number;
+  readonly sid: SessionId;
+}
+
+/** What one party alone holds. `signingShare` is the only secret; its owner wipes it. */
+export interface KeyShare {
+  readonly index: number;
+  readonly signingShare: Uint8Array;
+}
+
+/** One signature as it leaves: it has been verified by an implementation other than the signer's. */
+export interface SignatureResult {
+  readonly keyId: KeyId;
+  readonly requestId: RequestId;
+  readonly sid: SessionId;
+  /** 64 bytes: RFC 8032 or BIP 340. */
+  readonly signature: Uint8Array;
+  readonly messageHash: Uint8Array;
+  readonly signers: readonly PeerId[];
+}
+
+export const SESSION_STATES = [
+  'proposed',
+  'joining',
+  'ready',
+  'running',
+  'completed',
+  'failed',
+  'expired',
+  'cancelled',
+] as const;
+export type SessionState = (typeof SESSION_STATES)[number];
+
+/** The synchronous world of a session machine. */
+export interface MachineDeps {
+  readonly self: PeerId;
+  readonly clusterId: ClusterId;
+  readonly random: Random;
+  readonly signer: Signer;
+  /** `openEnvelope` of base/envelope, or the simulator's stand-in. Throws BAD_MESSAGE. */
+  readonly open: (domain: string, envelope: Uint8Array) => Opened;
+}
+
+/** What can happen to a session, beside what its own kind adds. */
+export type SessionInput =
+  | { readonly type: 'start' }
+  /** `from` is the peer that Noise authenticated; the envelope inside names its own author. */
+  | { readonly type: 'message'; readonly from: PeerId; readonly envelope: Uint8Array }
+  | { readonly type: 'timer'; readonly name: string }
+  /** A `store` effect is on the disk, was read back and checked. */
+  | { readonly type: 'stored'; readonly name: string }
+  | { readonly type: 'storeFailed'; readonly name: string; readonly error: ErrorShape }
+  | { readonly type: 'cancel'; readonly by: PeerId; readonly reason: string };
+
+/** What every session machine may ask of its shell. Each kind adds its `store` and `done`. */
+export type CommonEffect =
+  /** To other parties only; the shell drops `self`. Retransmission is the stream's business. */
+  | { readonly type: 'send'; readonly to: readonly PeerId[]; readonly envelope: Uint8Array }
+  /** Replaces a running timer of that name. */
+  | { readonly type: 'timer'; readonly name: string; readonly ms: number }
+  | { readonly type: 'clearTimer'; readonly name: string }
+  /** Becomes a session event, a log line and a progress mark of the watchdog. */
+  | {
+      readonly type: 'event';
+      readonly kind: string;
+      readonly data: Readonly<Record<string, unknown>>;
+    };
+
+/** How a session that did not complete ended. Silence is in `silent`, never in `culprits`. */
+export interface Failure {
+  readonly state: 'failed' | 'expired' | 'cancelled';
+  readonly error: ErrorShape;
+  /** Proven by signed evidence. */
+  readonly culprits: readonly PeerId[];
+  readonly silent: readonly PeerId[];
+}
+
+export interface Step<S, E> {
+  readonly state: S;
+  readonly effects: readonly E[];
+}
