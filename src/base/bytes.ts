@@ -38,6 +38,7 @@ export function taggedHash(tag: string, ...parts: readonly Uint8Array[]): Uint8A
   return new Uint8Array(hash.digest());
 }
 
+/** Not constant in time: for public bytes only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

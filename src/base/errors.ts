@@ -1,8 +1,9 @@
 /**
- * The one catalogue of errors. A code is stable: scripts, tests and peers match on it, never on text.
+ * The one catalogue of errors. A code is stable: scripts, tests and peers match on it, never on the
+ * text.
  *
- * `exit` is the exit code of the command line, `http` the status of the control API, `hint` the line
- * that tells an operator what to do when the thrower has nothing better to say.
+ * `exit` is the exit code of the command line, `http` the status of the control API, `hint` the
+ * line that tells an operator what to do when the thrower has nothing better to say.
  * @module
  */
 

@@ -8,6 +8,7 @@ export type QueueItem<T> =
   | { readonly kind: 'item'; readonly value: T }
   | { readonly kind: 'lagged'; readonly missed: number };
 
+/** First in, first out; iterate to consume, `close` to end. */
 export class BoundedQueue<T> implements AsyncIterable<QueueItem<T>> {
   readonly #limit: number;
   #items: T[] = [];

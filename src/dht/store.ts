@@ -12,7 +12,10 @@ export interface Namespace {
   /** One letter or word: `i`, `c`, `m`, `h`. */
   readonly name: string;
   readonly maxBytes: number;
-  /** Throws BAD_MESSAGE unless `value` may stand under `suffix`: size, form, key binding, signature. */
+  /**
+   * Checks size, form, key binding and signature.
+   * @throws BAD_MESSAGE unless `value` may stand under `suffix`.
+   */
   validate(suffix: string, value: Uint8Array): void;
   /**
    * The value that stands after both were seen; commutative, associative, idempotent. Both are

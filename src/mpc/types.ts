@@ -1,9 +1,9 @@
 /**
  * The words of this layer: suites, parties, proposals, keys, and the shape of a session machine.
  *
- * A session machine is pure: `step(state, input) -> {state, effects}`. It owns no clock and does no
- * I/O; it may call the synchronous functions of {@link MachineDeps}. The shell (`party.ts`) runs the
- * effects strictly in order, awaits each `store`, and feeds every effect's outcome back as an input.
+ * A session machine is pure: `step(state, input) -> {state, effects}`. It owns no clock and does
+ * no I/O; it may call the synchronous functions of {@link MachineDeps}. The shell (`party.ts`) runs
+ * the effects strictly in order, awaits each `store`, and feeds its outcome back as an input.
  * @module
  */
 import type { ClusterId, Epoch, KeyId, PeerId, RequestId, SessionId } from '../base/brands.ts';
@@ -18,7 +18,7 @@ export type SuiteName = (typeof SUITES)[number];
 export const POLICIES = ['auto', 'approve'] as const;
 export type PolicyMode = (typeof POLICIES)[number];
 
-/** A party of a key. Its FROST identifier is `index` (1..n), always, and comes from nowhere else. */
+/** A party of a key. Its FROST identifier is `index` (1..n), always, from nowhere else. */
 export interface Party {
   readonly peerId: PeerId;
   readonly index: number;
@@ -101,7 +101,7 @@ export interface KeyShare {
   readonly signingShare: Uint8Array;
 }
 
-/** One signature as it leaves: it has been verified by an implementation other than the signer's. */
+/** A signature as it leaves: verified by an implementation other than the signer's. */
 export interface SignatureResult {
   readonly keyId: KeyId;
   readonly requestId: RequestId;

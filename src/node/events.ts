@@ -17,6 +17,7 @@ export interface NodeEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** Emits to any number of subscribers, none of whom can hold up another. */
 export class EventLog {
   readonly #clock: Clock;
   readonly #queues = new Set<BoundedQueue<NodeEvent>>();

@@ -84,7 +84,7 @@ export interface KeyDocument {
   readonly address: string;
   readonly sessionId: string;
   readonly createdAt: string | null;
-  /** `active`; `pending` while this node waits for the certificate; `public` where it holds no share. */
+  /** `pending` while this node waits for the certificate; `public` where it holds no share. */
   readonly status: 'active' | 'pending' | 'public';
   readonly purpose: string;
   readonly requesters: readonly string[];

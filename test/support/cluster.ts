@@ -1,0 +1,283 @@
+/**
+ * Real daemons as child processes, driven by the real command line. Each node has its own data
+ * directory and loopback port; nothing is shared but the machine.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from './free-port.ts';
+
+export const projectRoot = resolve(import.meta.dirname, '../..');
+export const bzzzPath = join(projectRoot, 'bin/bzzz');
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly elapsedMs: number;
+}
+
+/** Runs a program to its end. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string | Uint8Array; cwd?: string } = {},
+): Promise<Ran> {
+  return new Promise((done, fail) => {
+    const started = performance.now();
+    const child = spawn(command, args, {
+      env: { ...process.env, ...options.env },
+      cwd: options.cwd ?? projectRoot,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => (stdout += chunk));
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    child.once('error', fail);
+    child.once('close', (code) =>
+      done({ code, stdout, stderr, elapsedMs: performance.now() - started }),
+    );
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input);
+  });
+}
+
+/** Polls until `probe` gives something other than undefined or false. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 15_000,
+): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value;
+    } catch (thrown) {
+      last = thrown;
+    }
+    if (performance.now() > end) {
+      throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
+    }
+    await sleep(50);
+  }
+}
+
+export class TestNode {
+  readonly name: string;
+  readonly home: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly logFile: string;
+  peerId = '';
+  #env: NodeJS.ProcessEnv;
+  #child: ChildProcess | undefined;
+
+  constructor(name: string, home: string, port: number, env: NodeJS.ProcessEnv) {
+    this.name = name;
+    this.home = home;
+    this.port = port;
+    this.dataDir = join(home, 'data');
+    this.logFile = join(home, 'log');
+    this.#env = env;
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return {
+      HOME: this.home,
+      BZZZ_DATA_DIR: this.dataDir,
+      BZZZ_LISTEN: `/ip4/127.0.0.1/tcp/${this.port}`,
+      BZZZ_MDNS_ENABLED: 'false',
+      BZZZ_NODE_NAME: this.name,
+      ...this.#env,
+    };
+  }
+
+  /** Changes the environment of the next start. */
+  setEnv(env: NodeJS.ProcessEnv): void {
+    this.#env = { ...this.#env, ...env };
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.name} is not running`);
+    return pid;
+  }
+
+  get running(): boolean {
+    return (
+      this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+    );
+  }
+
+  /** Runs `bzzz ARGS` on this node. */
+  cli(args: readonly string[], input?: string | Uint8Array): Promise<Ran> {
+    return run(bzzzPath, args, { env: this.env, ...(input === undefined ? {} : { input }) });
+  }
+
+  /** Runs `bzzz ARGS --json` and gives the document. Throws what it printed when it failed. */
+  async json<T>(args: readonly string[], input?: string | Uint8Array): Promise<T> {
+    const ran = await this.cli([...args, '--json'], input);
+    if (ran.code !== 0) {
+      throw new Error(
+        `${this.name}: bzzz ${args.join(' ')} -> ${ran.code}\n${ran.stderr}${ran.stdout}`,
+      );
+    }
+    return JSON.parse(ran.stdout) as T;
+  }
+
+  /** Starts the daemon without waiting for it. */
+  spawn(env: NodeJS.ProcessEnv = {}): void {
+    const log = createWriteStream(this.logFile, { flags: 'a' });
+    const child = spawn(bzzzPath, ['daemon'], {
+      env: { ...process.env, ...this.env, ...env },
+      cwd: projectRoot,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
+    this.#child = child;
+  }
+
+  /** Starts the daemon and waits until it is ready (a member that takes sessions). */
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    this.spawn(env);
+    await this.ready();
+  }
+
+  async ready(timeoutMs = 20_000): Promise<void> {
+    await until(
+      `${this.name} ready`,
+      async () => {
+        if (!this.running) throw new Error(`${this.name} ended:\n${await this.log()}`);
+        return (await this.json<{ ready: boolean }>(['status'])).ready;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Sends a signal and waits for the end of the process, unless it only stops it. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
+    const child = this.#child;
+    if (child === undefined || !this.running) return null;
+    const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
+    child.kill(signal);
+    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return null;
+    return ended;
+  }
+
+  /** Resolves when the process has ended by itself. */
+  ended(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.running) return Promise.resolve();
+    return new Promise((done) => child.once('exit', () => done()));
+  }
+
+  async log(): Promise<string> {
+    return (await readFile(this.logFile, 'utf8').catch(() => '')).slice(-4_000);
+  }
+}
+
+/** `n` nodes of one cluster; node 0 is the founder. */
+export class Cluster {
+  readonly nodes: TestNode[] = [];
+  readonly home: string;
+  readonly #env: NodeJS.ProcessEnv;
+
+  private constructor(home: string, env: NodeJS.ProcessEnv) {
+    this.home = home;
+    this.#env = env;
+  }
+
+  /** Founder and `n - 1` persistent members, all running, admitted and connected to all. */
+  static async start(n: number, env: NodeJS.ProcessEnv = {}): Promise<Cluster> {
+    const cluster = new Cluster(mkdtempSync(join(tmpdir(), 'bzzz-test-')), env);
+    try {
+      const founder = await cluster.#create();
+      const { peerId } = await founder.json<{ peerId: string }>(['init', '--cluster', 'lab']);
+      founder.peerId = peerId;
+      await founder.start();
+      await Promise.all(Array.from({ length: n - 1 }, () => cluster.add()));
+      await cluster.meshed();
+      return cluster;
+    } catch (thrown) {
+      await cluster.stop();
+      throw thrown;
+    }
+  }
+
+  async #create(): Promise<TestNode> {
+    const port = await freePort();
+    const name = `n${this.nodes.length + 1}`;
+    const home = join(this.home, name);
+    mkdirSync(home, { mode: 0o700 });
+    const node = new TestNode(name, home, port, this.#env);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** One more host: invited by the founder, joined, started and ready. */
+  async add(role = 'persistent', env: NodeJS.ProcessEnv = {}): Promise<TestNode> {
+    const node = await this.prepare(role);
+    await node.start(env);
+    node.peerId = (await node.json<{ peerId: string }>(['status'])).peerId;
+    return node;
+  }
+
+  /** Like `add`, but the daemon is not started. */
+  async prepare(role = 'persistent'): Promise<TestNode> {
+    const node = await this.#create();
+    const { invitation } = await this.founder.json<{ invitation: string }>([
+      'invite',
+      '--role',
+      role,
+    ]);
+    await node.json(['join', invitation]);
+    return node;
+  }
+
+  get founder(): TestNode {
+    return this.node(0);
+  }
+
+  node(i: number): TestNode {
+    const node = this.nodes[i];
+    if (node === undefined) throw new Error(`no node ${i}`);
+    return node;
+  }
+
+  /** Waits until every running node sees every other one ready. */
+  async meshed(timeoutMs = 20_000): Promise<void> {
+    const running = this.nodes.filter((node) => node.running);
+    await until(
+      'full mesh',
+      async () => {
+        const views = await Promise.all(
+          running.map((node) => node.json<{ ready: boolean; connected: boolean }[]>(['peers'])),
+        );
+        return views.every(
+          (view) =>
+            view.filter((peer) => peer.connected && peer.ready).length >= running.length - 1,
+        );
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Kills what runs and removes every file. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.nodes.map(async (node) => {
+        if (node.running) await node.kill('SIGKILL');
+      }),
+    );
+    if (process.env.BZZZ_TEST_KEEP === undefined) {
+      rmSync(this.home, { recursive: true, force: true });
+    }
+  }
+}
