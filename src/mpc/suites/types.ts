@@ -1,0 +1,171 @@
+/**
+ * The port between the session machines and the cryptography. Everything is synchronous; parties
+ * are named by their index (1..n) and by nothing else, so no identifier from the wire ever becomes
+ * a property name or a scalar.
+ *
+ * Bytes that come from other parties are checked here, once, at the boundary: a point that is the
+ * identity, off the curve, not canonical or outside the prime-order group, and a scalar out of range
+ * are BAD_MESSAGE. FROST: RFC 9591; key generation: Pedersen DKG with proofs of knowledge
+ * (Komlo and Goldberg, https://eprint.iacr.org/2020/852, figure 1).
+ * @module
+ */
+import type { Random } from '../../base/ports.ts';
+import type { KeyInfo, KeyShare, SuiteName } from '../types.ts';
+
+/** What signing needs of a key; every `KeyInfo` is one. The same object should be passed again. */
+export type SigningKey = Pick<
+  KeyInfo,
+  'threshold' | 'parties' | 'groupKey' | 'commitments' | 'verifyingShares'
+>;
+
+/**
+ * A party's secret polynomial while key generation lasts. The suite that made it keeps the
+ * coefficients; the object itself carries none, so it cannot leak into a log or a message.
+ */
+export interface DkgSecret {
+  readonly secret: 'dkg';
+}
+
+/** A pair of signing nonces, for one share. It carries no bytes; see {@link DkgSecret}. */
+export interface SigningNonces {
+  readonly secret: 'nonces';
+}
+
+/** What a dealer publishes in the first round. */
+export interface DkgRound1 {
+  /** Feldman commitments to the coefficients; one per threshold. */
+  readonly commitments: readonly Uint8Array[];
+  /** Schnorr proof of knowledge of coefficient 0, bound to the dealer's index. */
+  readonly proof: Uint8Array;
+}
+
+/** The outcome that every party computes alike. */
+export interface DkgPublic {
+  readonly groupKey: Uint8Array;
+  readonly commitments: readonly Uint8Array[];
+  /** By party index - 1. */
+  readonly verifyingShares: readonly Uint8Array[];
+}
+
+/** A signer's public half of a nonce pair. */
+export interface NonceCommitment {
+  readonly index: number;
+  readonly hiding: Uint8Array;
+  readonly binding: Uint8Array;
+}
+
+/** A signature that verified, or whose shares are bad. */
+export type Aggregate =
+  | { readonly ok: true; readonly signature: Uint8Array }
+  | { readonly ok: false; readonly culprits: readonly number[] };
+
+/** Text forms of a group key for standard tools. */
+export type KeyFormat = 'pem' | 'ssh';
+
+/** One ciphersuite. */
+export interface Suite {
+  readonly name: SuiteName;
+  /** Length in bytes of an encoded group element: 32 or 33. */
+  readonly pointBytes: number;
+
+  // -- key generation
+
+  /** Draws a polynomial of degree threshold - 1. @throws INTERNAL unless 2 <= threshold <= n. */
+  dkgRound1(
+    index: number,
+    threshold: number,
+    parties: number,
+    random: Random,
+  ): { readonly secret: DkgSecret; readonly round1: DkgRound1 };
+  /** @throws BAD_MESSAGE: vector length, a point, or the proof of knowledge for this index. */
+  checkRound1(index: number, threshold: number, round1: DkgRound1): void;
+  /**
+   * The subshares for the others, by receiver index.
+   * @param others every other party's checked first round, by index.
+   */
+  dkgRound2(
+    secret: DkgSecret,
+    others: ReadonlyMap<number, DkgRound1>,
+  ): ReadonlyMap<number, Uint8Array>;
+  /** Whether `subshare` is the dealer's polynomial at `receiver`. False for any malformed input. */
+  verifySubshare(
+    dealerCommitments: readonly Uint8Array[],
+    receiver: number,
+    subshare: Uint8Array,
+  ): boolean;
+  /**
+   * Ends key generation and wipes `secret`.
+   * @param subshares the verified subshares for this party, by dealer index.
+   */
+  dkgFinish(
+    secret: DkgSecret,
+    others: ReadonlyMap<number, DkgRound1>,
+    subshares: ReadonlyMap<number, Uint8Array>,
+  ): { readonly share: KeyShare; readonly public: DkgPublic };
+  /** The public outcome from all n first rounds, in index order. Needs no secret. */
+  dkgPublic(threshold: number, round1: readonly DkgRound1[]): DkgPublic;
+  /** Forgets a polynomial; harmless when it is gone. */
+  wipeDkg(secret: DkgSecret): void;
+  /** @throws BAD_MESSAGE unless the points are valid and all shares lie on the one polynomial. */
+  checkPublic(threshold: number, parties: number, outcome: DkgPublic): void;
+  /** The public point of a share; compare it with `verifyingShares[share.index - 1]`. */
+  verifyingShareOf(share: KeyShare): Uint8Array;
+
+  // -- signing
+
+  /** RFC 9591 §5.1. The nonces mix fresh randomness with the share. */
+  commit(
+    share: KeyShare,
+    random: Random,
+  ): { readonly nonces: SigningNonces; readonly commitment: NonceCommitment };
+  /**
+   * Call it once when a commitment arrives: it is also what makes later steps fast.
+   * @throws BAD_MESSAGE
+   */
+  checkCommitment(commitment: NonceCommitment): void;
+  /** Forgets a nonce pair; harmless when it is gone. */
+  wipeNonces(nonces: SigningNonces): void;
+  /**
+   * RFC 9591 §5.2. The nonces are gone before anything else happens, also when it throws.
+   * @param commitments of the exact signer set, in any order, this signer's own among them.
+   * @throws INTERNAL: nonces used before, or not those of this signer's commitment.
+   */
+  signShare(
+    key: SigningKey,
+    share: KeyShare,
+    nonces: SigningNonces,
+    commitments: readonly NonceCommitment[],
+    message: Uint8Array,
+  ): Uint8Array;
+  /** RFC 9591 §5.4. False for any malformed input. */
+  verifyShare(
+    key: SigningKey,
+    commitments: readonly NonceCommitment[],
+    message: Uint8Array,
+    index: number,
+    share: Uint8Array,
+  ): boolean;
+  /**
+   * RFC 9591 §5.3: sums the shares, verifies the sum with {@link Suite.verify}, and looks at single
+   * shares only when that fails.
+   * @param shares by signer index; one per commitment. @throws INTERNAL when they do not match.
+   */
+  aggregate(
+    key: SigningKey,
+    commitments: readonly NonceCommitment[],
+    message: Uint8Array,
+    shares: ReadonlyMap<number, Uint8Array>,
+  ): Aggregate;
+  /** By an implementation that took no part in signing. False for any malformed input. */
+  verify(groupKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+
+  // -- the key in other forms
+
+  /** 32 bytes: the RFC 8032 key, or the BIP 340 x-only key. */
+  publicKeyBytes(groupKey: Uint8Array): Uint8Array;
+  /** @throws NOT_SUPPORTED when no standard tool reads such a key. */
+  exportKey(groupKey: Uint8Array, format: KeyFormat, comment: string): string;
+}
+
+/** Every suite of this build, by name. */
+export type Suites = ReadonlyMap<SuiteName, Suite>;
