@@ -12,7 +12,16 @@ export const LIMITS = {
   rosterEntryBytes: 16_384,
   /** Entries sent in one frame of the roster exchange. */
   rosterEntriesPerFrame: 64,
+  /** A frame of the roster exchange, and a join request or its answer. */
+  rosterFrameBytes: 262_144,
+  /** Frames of entries that one exchange asks for: 65,536 entries. */
+  rosterRounds: 1_024,
+  /** Points of its chain that a node names at the start of an exchange; spaced by powers of two. */
+  rosterSamples: 40,
+  genesisBytes: 1_024,
   invitationBytes: 4_096,
+  /** Invitations that one voter remembers. */
+  invitations: 1_024,
   invitationTtlMs: 30 * 24 * 3_600_000,
   invitationAddresses: 8,
   /** A stranger may stay this long to join. */
