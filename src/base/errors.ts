@@ -136,7 +136,7 @@ export class BzzzError extends Error {
   }
 
   /** Rebuilds an error that came over a wire; an unknown code becomes INTERNAL. */
-  static fromShape(shape: { code: string; message: string } & Partial<ErrorShape>): BzzzError {
+  static fromShape(shape: Omit<ErrorShape, 'code'> & { readonly code: string }): BzzzError {
     const code = Object.hasOwn(ERRORS, shape.code) ? (shape.code as ErrorCode) : 'INTERNAL';
     return new BzzzError(code, shape.message, {
       ...(shape.why === undefined ? {} : { why: shape.why }),
