@@ -26,6 +26,8 @@ export const ERRORS = {
   ROSTER_FORK: kind(1, 500, 'two rosters disagree; compare `bzzz roster` on both hosts'),
   KEYSTORE_LOCKED: kind(1, 500, 'check the passphrase file and the key file of this node'),
   SHARE_CORRUPT: kind(1, 500, 'the stored share was altered; restore it from a backup'),
+  BUSY: kind(1, 503, 'this node runs as many sessions as it may; try again in a moment'),
+  DRAINING: kind(1, 503, 'this node is stopping; ask another one'),
   UNSUPPORTED_RUNTIME: kind(1, 500, 'run `npm ci` in the checkout, which brings the right Node'),
   // -- 2: usage
   BAD_USAGE: kind(2, 400, 'see `bzzz help`'),
