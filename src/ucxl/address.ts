@@ -56,8 +56,9 @@ export function series(address: Address): string {
   return `ucxl://${agent}:${role}@${project}:${task}${path === '' ? '' : `/${path}`}`;
 }
 
-/** Canonical text; `parse(format(x))` equals `x`. */
-export function format(address: UcxlAddress): string {
+/** Canonical text; `parse(format(x))` equals `x`. The five names alone are their series. */
+export function format(address: Address | UcxlAddress): string {
+  if (!('form' in address)) return series(address);
   const temporal = formatTemporal(address.temporal);
   const names = series({ ...address, path: '' });
   const path = [temporal, address.path].filter((part) => part !== '').map((part) => `/${part}`);
@@ -71,7 +72,7 @@ export function format(address: UcxlAddress): string {
   ].join('');
 }
 
-/** Domain of the series hash, DESIGN of addresses §5. */
+/** Domain of the series hash. */
 const SERIES_TAG = 'ucxl/series/1\0';
 
 /** Base32 of SHA-256(tag, series): the store's name for a series, 52 characters. */

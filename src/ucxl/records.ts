@@ -77,8 +77,23 @@ const perAuthorSchema = z.strictObject({
     .refine(isSortedByAuthor, { message: 'expected one candidate an author, sorted by author' }),
 });
 
-export const encodeOne = (address: Address, body: Uint8Array): Uint8Array =>
-  encode({ v: 1, series: series(address), body });
+/**
+ * The stored form of one verified copy.
+ * @throws BAD_MESSAGE for a candidate whose author every other node would refuse.
+ */
+export function encodeCopy(
+  rules: RecordRules,
+  kind: RecordKind,
+  address: Address,
+  { writer, bytes }: Copy,
+): Uint8Array {
+  if (kind.copies === 'one' || writer === null) return encodeOne(series(address), bytes);
+  if (!rules.isKnown(writer)) throw refused(`candidate of ${writer}, who was never a member`);
+  return encodeCandidates(series(address), [{ author: writer, body: bytes }]);
+}
+
+export const encodeOne = (canonicalSeries: string, body: Uint8Array): Uint8Array =>
+  encode({ v: 1, series: canonicalSeries, body });
 
 /** Sorts by author; the caller gives at most one candidate an author. */
 export const encodeCandidates = (

@@ -1,0 +1,56 @@
+/**
+ * Where in the store an address is kept, and how what comes back is checked.
+ * @module
+ */
+import { BzzzError } from '../base/errors.ts';
+import { type Address, type ConcreteAddress, format, series, seriesId } from './address.ts';
+import type { RecordKind } from './kinds.ts';
+import { NAMESPACES } from './namespaces.ts';
+import { type Copy, openCandidates, openContent, openOne, type RecordRules } from './records.ts';
+
+export interface Place {
+  readonly namespace: string;
+  readonly suffix: string;
+  /** A candidate set may still grow; everything else is the same everywhere, for ever. */
+  readonly grows: boolean;
+  /** Valid copies by rising CID. @throws BAD_MESSAGE. */
+  open(value: Uint8Array): readonly Copy[];
+}
+
+/** One text for one place. */
+export const placeKey = (place: Place): string => `${place.namespace}/${place.suffix}`;
+
+/** @param kind the one that stands at `address`. */
+export function recordPlace(rules: RecordRules, kind: RecordKind, address: Address): Place {
+  const suffix = seriesId(series(address));
+  return kind.copies === 'one'
+    ? {
+        namespace: NAMESPACES.one,
+        suffix,
+        grows: false,
+        open: (value) => [openOne(rules, suffix, value)],
+      }
+    : {
+        namespace: NAMESPACES.perAuthor,
+        suffix,
+        grows: true,
+        open: (value) => openCandidates(rules, suffix, value),
+      };
+}
+
+/** @param cid text of a content CID. */
+export const contentPlace = (cid: string): Place => ({
+  namespace: NAMESPACES.content,
+  suffix: cid,
+  grows: false,
+  open: (value) => [openContent(cid, value)],
+});
+
+/** Where no kind stands only a pin says what is meant. @throws NOT_FOUND without one. */
+export function pinnedPlace(address: ConcreteAddress): Place {
+  if (address.temporal.form === 'pin') return contentPlace(address.temporal.cid);
+  throw new BzzzError('NOT_FOUND', `no record stands at ${format(address)}`, {
+    why: 'mutable heads and their versions are not part of this version of bzzz',
+    hint: 'ask for the pinned address (*=CID) that `bzzz put` printed',
+  });
+}

@@ -1,0 +1,228 @@
+/**
+ * From addresses to verified bytes and back.
+ *
+ * Cached: self-proving records and content until evicted, candidate sets for a time (they may still
+ * grow), "nothing there" for 5 s.
+ *
+ * Immutable records only: where no record kind stands and no pin is given there would be a mutable
+ * head, which this version does not have.
+ * @module
+ */
+import type { PeerId } from '../base/brands.ts';
+import { contentCid } from '../base/codec.ts';
+import { BzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { PutOptions, PutOutcome } from '../dht/store.ts';
+import { type Address, type ConcreteAddress, format, series, type UcxlAddress } from './address.ts';
+import { expandSelf, requireWritable, selfAgent } from './agents.ts';
+import type { RecordKind } from './kinds.ts';
+import { parseConcrete } from './parse.ts';
+import { contentPlace, pinnedPlace, recordPlace } from './places.ts';
+import {
+  type ReadCounters,
+  type ReaderDependencies,
+  type Reading,
+  type ReadOptions,
+  VerifiedReader,
+} from './reader.ts';
+import { type Copy, encodeCopy, findKind, type RecordRules, verifyBody } from './records.ts';
+import { hasPin, notFound, requireBare, requireUsedBase, selectCopy, versionOf } from './select.ts';
+
+export interface ResolverOptions {
+  /** @default true (`BZZZ_CACHE_ENABLED`) */
+  readonly cacheEnabled?: boolean;
+  /** @default 64 MiB (`BZZZ_CACHE_MAX_BYTES`) */
+  readonly cacheMaxBytes?: number;
+  /** Life of a cached candidate set. @default 5 min (`BZZZ_CACHE_TTL`) */
+  readonly cacheTtlMs?: number;
+}
+
+export interface ResolverDependencies extends ReaderDependencies {
+  readonly rules: RecordRules;
+  /** Whose agent `self` stands for. */
+  readonly self: PeerId;
+}
+
+export interface Resolved {
+  /** Canonical, as asked for, `self` replaced, without fragment. */
+  readonly address: string;
+  /** 1 for a self-proving record; null for candidates and bare content. */
+  readonly version: number | null;
+  /** CIDv1 raw sha2-256 of `bytes`. */
+  readonly pin: string;
+  readonly type: string;
+  readonly size: number;
+  readonly writer: PeerId | null;
+  /** ISO 8601 UTC. */
+  readonly time: string | null;
+  readonly source: 'cache' | 'local' | 'dht';
+  /** Immutable records never are. */
+  readonly stale: boolean;
+  /** Members whose copy was seen by the read that found it. */
+  readonly holders: readonly PeerId[];
+  /** The caller's own copy. */
+  readonly bytes: Uint8Array;
+}
+
+export interface Published extends PutOutcome {
+  /** Resolves to what was written: the series of a record, the pinned address of content. */
+  readonly address: string;
+  readonly version: number | null;
+  readonly pin: string;
+}
+
+const CACHE_BYTES = 64 * 1_048_576;
+const CACHE_TTL_MS = 300_000;
+
+export class Resolver {
+  readonly #rules: RecordRules;
+  readonly #reader: VerifiedReader;
+  readonly #own: string;
+
+  constructor(options: ResolverOptions, dependencies: ResolverDependencies) {
+    const { cacheEnabled = true, cacheMaxBytes = CACHE_BYTES, cacheTtlMs = CACHE_TTL_MS } = options;
+    const readerOptions = { cacheMaxBytes: cacheEnabled ? cacheMaxBytes : 0, cacheTtlMs };
+    this.#rules = dependencies.rules;
+    this.#reader = new VerifiedReader(readerOptions, dependencies);
+    this.#own = selfAgent(dependencies.self);
+  }
+
+  get counters(): ReadCounters {
+    return this.#reader.counters;
+  }
+
+  /**
+   * Verifies a record and stores it at the address of its kind.
+   * @throws INVALID_ADDRESS; NOT_FOUND where no kind stands; BAD_MESSAGE for a record that its kind
+   * refuses; NO_QUORUM below `options.require`.
+   */
+  async publish(
+    address: Address | string,
+    body: Uint8Array,
+    options: PutOptions = {},
+  ): Promise<Published> {
+    const target = this.#concrete(address);
+    requireBare(target, []);
+    const kind = this.#requireKind(target);
+    const copy = verifyBody(kind, target, new Uint8Array(body));
+    const value = encodeCopy(this.#rules, kind, target, copy);
+    const outcome = await this.#reader.write(
+      recordPlace(this.#rules, kind, target),
+      value,
+      options,
+    );
+    return { address: series(target), version: versionOf(kind), pin: copy.pin, ...outcome };
+  }
+
+  /**
+   * Stores bytes under their hash. The answer's address is `address` pinned to them.
+   * @throws INVALID_ADDRESS for a temporal other than a pin; BAD_REQUEST for the pin of other bytes;
+   * REFUSED_BY_POLICY for another's agent; TOO_LARGE; NO_QUORUM below `options.require`.
+   */
+  async putContent(
+    address: Address | string,
+    bytes: Uint8Array,
+    options: PutOptions = {},
+  ): Promise<Published> {
+    const target = this.#concrete(address);
+    requireBare(target, ['pin']);
+    requireWritable(target, this.#own);
+    this.#requireUnclaimed(target);
+    if (bytes.length > LIMITS.contentBytes) throw contentTooLarge(bytes.length);
+    const content = new Uint8Array(bytes);
+    const pin = contentCid(content).toString();
+    requireSamePin(target, pin);
+    const outcome = await this.#reader.write(contentPlace(pin), content, options);
+    const pinned = format({ ...target, temporal: { form: 'pin', cid: pin }, fragment: '' });
+    return { address: pinned, version: null, pin, ...outcome };
+  }
+
+  /**
+   * What stands at an address, verified.
+   * @throws INVALID_ADDRESS also for a pattern; NOT_FOUND; TEMPORAL_OUT_OF_RANGE; what the store
+   * throws.
+   */
+  async resolve(address: Address | string, options: ReadOptions = {}): Promise<Resolved> {
+    const target = this.#concrete(address);
+    requireUsedBase(target);
+    const kind = findKind(this.#rules.kinds, target);
+    const reading = await this.#readFor(target, kind, options);
+    if (reading.copies.length === 0) throw notFound(target, refusalText(reading));
+    const { copy, version } = selectCopy(target, reading.copies, kind);
+    return {
+      address: format({ ...target, fragment: '' }),
+      version,
+      pin: copy.pin,
+      type: copy.type,
+      size: copy.bytes.length,
+      writer: copy.writer,
+      time: copy.time,
+      source: reading.source,
+      stale: false,
+      holders: reading.holders,
+      bytes: new Uint8Array(copy.bytes),
+    };
+  }
+
+  /**
+   * Every valid copy of a record, smallest CID first; empty when there is none. The caller picks.
+   * @throws INVALID_ADDRESS; NOT_FOUND where no kind stands; what the store throws.
+   */
+  async candidates(address: Address | string, options: ReadOptions = {}): Promise<readonly Copy[]> {
+    const target = this.#concrete(address);
+    requireBare(target, []);
+    const place = recordPlace(this.#rules, this.#requireKind(target), target);
+    const { copies } = await this.#reader.read(place, options);
+    return copies.map((copy) => ({ ...copy, bytes: new Uint8Array(copy.bytes) }));
+  }
+
+  #concrete(address: Address | UcxlAddress | string): ConcreteAddress {
+    const text = typeof address === 'string' ? address : format(address);
+    return expandSelf(parseConcrete(text), this.#own);
+  }
+
+  async #readFor(
+    target: ConcreteAddress,
+    kind: RecordKind | undefined,
+    options: ReadOptions,
+  ): Promise<Reading> {
+    if (kind === undefined) return this.#reader.read(pinnedPlace(target), options);
+    const place = recordPlace(this.#rules, kind, target);
+    const reading = await this.#reader.read(place, options);
+    // A set may have grown since it was cached: before a pin is said to be missing, look again.
+    const mayBeOld = place.grows && reading.source === 'cache';
+    if (!mayBeOld || hasPin(target, reading.copies)) return reading;
+    return this.#reader.read(place, { ...options, fresh: true });
+  }
+
+  #requireKind(address: Address): RecordKind {
+    const kind = findKind(this.#rules.kinds, address);
+    if (kind !== undefined) return kind;
+    throw new BzzzError('NOT_FOUND', `no kind of record stands at ${series(address)}`);
+  }
+
+  #requireUnclaimed(address: Address): void {
+    const kind = findKind(this.#rules.kinds, address);
+    if (kind === undefined) return;
+    throw new BzzzError('REFUSED_BY_POLICY', `${series(address)} holds only its ${kind.name}`, {
+      hint: 'choose another path',
+    });
+  }
+}
+
+const refusalText = ({ refusal }: Reading): string | undefined =>
+  refusal === undefined ? undefined : `a copy was found and refused: ${refusal.message}`;
+
+const contentTooLarge = (size: number): BzzzError =>
+  new BzzzError('TOO_LARGE', `content of ${size} bytes, at most ${LIMITS.contentBytes}`, {
+    hint: 'store it elsewhere and put its digest',
+  });
+
+function requireSamePin(target: ConcreteAddress, pin: string): void {
+  if (target.temporal.form !== 'pin' || target.temporal.cid === pin) return;
+  throw new BzzzError('BAD_REQUEST', `the content is not what ${format(target)} names`, {
+    why: `its pin is ${pin}`,
+    hint: 'leave the pin away; the answer has the right one',
+    details: { given: target.temporal.cid, pin },
+  });
+}
