@@ -1,0 +1,97 @@
+/**
+ * One step in the making: a copy of the state that handlers change, and the effects they ask for.
+ * If a handler throws, the copy is dropped and the state stays as it was.
+ * @module
+ */
+import type { PeerId } from '../../base/brands.ts';
+import { type Draftable, sealMessage } from './messages.ts';
+import type {
+  SigningDeps,
+  SigningEffect,
+  SigningEvent,
+  SigningState,
+  SigningStep,
+  Slot,
+} from './types.ts';
+
+type Mutable<T> =
+  T extends ReadonlyMap<infer K, infer V> ? Map<K, V> : T extends ReadonlySet<infer V> ? Set<V> : T;
+
+/** A state whose own maps and sets may be changed; what is inside them may not. */
+export type Draft = { -readonly [K in keyof SigningState]: Mutable<SigningState[K]> };
+
+/** What every handler gets. */
+export interface Context {
+  readonly state: Draft;
+  readonly deps: SigningDeps;
+  readonly effects: SigningEffect[];
+}
+
+/** Begins a step. */
+export function beginStep(state: SigningState, deps: SigningDeps): Context {
+  const draft: Draft = {
+    ...state,
+    attempts: new Map(state.attempts),
+    early: new Map(state.early),
+    refused: new Map(state.refused),
+    culprits: new Map(state.culprits),
+    silent: new Set(state.silent),
+    progress: new Map(state.progress),
+    timers: new Set(state.timers),
+  };
+  return { state: draft, deps, effects: [] };
+}
+
+/** Ends a step. */
+export const endStep = ({ state, effects }: Context): SigningStep => ({ state, effects });
+
+/** Sends to those of `to` that are not this party itself. */
+export function send({ state, deps, effects }: Context, to: Iterable<PeerId>, body: Draftable) {
+  const others = [...new Set(to)].filter((peer) => peer !== deps.self);
+  const envelope = sealMessage(state.session.sid, body, deps);
+  if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
+  return envelope;
+}
+
+/** Sends once more what was signed before. */
+export function resend({ deps, effects }: Context, to: Iterable<PeerId>, envelope: Uint8Array) {
+  const others = [...to].filter((peer) => peer !== deps.self);
+  if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
+}
+
+export function setTimer({ state, effects }: Context, name: string, ms: number): void {
+  state.timers.add(name);
+  effects.push({ type: 'timer', name, ms });
+}
+
+export function clearTimer({ state, effects }: Context, name: string): void {
+  if (state.timers.delete(name)) effects.push({ type: 'clearTimer', name });
+}
+
+export function event(
+  { effects }: Context,
+  kind: SigningEvent,
+  data: Readonly<Record<string, unknown>> = {},
+): void {
+  effects.push({ type: 'event', kind, data });
+}
+
+/** Whether this party holds a share with which it may sign now. */
+export const canSign = ({ state, deps }: Context): boolean =>
+  state.session.start.share !== undefined &&
+  state.phase === 'running' &&
+  state.supersededBy === undefined &&
+  !state.culprits.has(deps.self);
+
+/** Holders that may still sign, in index order: not proven faulty, and they have not refused. */
+export const usableHolders = ({ state }: Context): readonly PeerId[] =>
+  [...state.session.holders.keys()].filter(
+    (peer) => !state.culprits.has(peer) && !state.refused.has(peer),
+  );
+
+/** Whether this party is the driver of a slot's own run. */
+export const isMember = ({ state }: Context, peer: PeerId): boolean =>
+  state.session.members.includes(peer);
+
+/** A slot as text, for events and sets. */
+export const slotName = ({ boot, counter }: Slot): string => `${boot}/${counter}`;

@@ -1,0 +1,145 @@
+/**
+ * Driving: asking for commitments, choosing the signers, trying again. Several parties may drive at
+ * once; each works with commitments that were made for it alone.
+ * @module
+ */
+import { BzzzError } from '../../base/errors.ts';
+import { makeCommitment } from './commit.ts';
+import {
+  type Context,
+  canSign,
+  clearTimer,
+  event,
+  resend,
+  send,
+  setTimer,
+  usableHolders,
+} from './draft.ts';
+import { accuse } from './evidence.ts';
+import { type MessageOf, messagePayload, type Received } from './messages.ts';
+import { attemptId, readCommitment } from './package.ts';
+import { adoptAttempt, aggregate } from './share.ts';
+import type { Attempt, Commitment, Drive } from './types.ts';
+import { compareSlots } from './vault.ts';
+
+/** Begins the next attempt of this party. */
+export function startAttempt(context: Context): void {
+  const { state, deps } = context;
+  const counter = state.counter + 1;
+  const slot = { driver: deps.self, boot: state.session.start.boot, counter };
+  state.counter = counter;
+  clearTimer(context, 'takeover');
+  event(context, 'driving', { attempt: counter });
+  const { boot } = slot;
+  const request = send(context, usableHolders(context), { kind: 'commitRequest', boot, counter });
+  const own = canSign(context) ? makeCommitment(context, slot) : undefined;
+  const commitments = new Map(own === undefined ? [] : [[own.author, own]]);
+  const waitMs = deps.timing.askMs;
+  state.drive = { slot, request, commitments, waitMs, attempt: undefined };
+  setTimer(context, 'drive', waitMs);
+}
+
+/**
+ * Takes a commitment for the running attempt. A holder that restarted lost the nonces of the first
+ * one, so its later run replaces it.
+ * @throws BAD_MESSAGE when it is late or for another driver.
+ */
+export function onCommitment(context: Context, received: Received<MessageOf<'commitment'>>): void {
+  const { state, deps } = context;
+  const { drive, session } = state;
+  const { slot, commitment, points } = readCommitment(session, deps, received);
+  if (
+    drive === undefined ||
+    drive.attempt !== undefined ||
+    slot.driver !== deps.self ||
+    compareSlots(slot, drive.slot) !== 0
+  ) {
+    throw new BzzzError('BAD_MESSAGE', 'commitment for no running attempt of this party');
+  }
+  if (points !== undefined) {
+    accuse(context, { fault: 'badCommitment', commitment: received.envelope });
+    return;
+  }
+  const known = drive.commitments.get(commitment.author);
+  if (known !== undefined && known.holderBoot >= commitment.holderBoot) return;
+  const commitments = new Map(drive.commitments);
+  commitments.delete(commitment.author);
+  commitments.set(commitment.author, commitment);
+  state.drive = { ...drive, commitments };
+}
+
+/** Goes on by itself: a package as soon as there are enough, another attempt after a fault. */
+export function pursue(context: Context): void {
+  const { state } = context;
+  if (state.phase !== 'running' || state.drive === undefined) return;
+  const attempt = state.attempts.get(state.drive.attempt ?? '');
+  if (attempt !== undefined && isLost(context, attempt)) startAttempt(context);
+  if (state.drive.attempt !== undefined) return;
+  const { threshold } = state.session.start.key;
+  const ready = candidates(context, state.drive).filter(({ author }) => !state.silent.has(author));
+  if (ready.length >= threshold) sendPackage(context, state.drive, ready);
+}
+
+const isLost = ({ state }: Context, attempt: Attempt): boolean =>
+  attempt.failed || attempt.members.some(({ author }) => state.culprits.has(author));
+
+/** The commitments that may be used, those of silent parties last. */
+function candidates(context: Context, drive: Drive): readonly Commitment[] {
+  const usable = new Set(usableHolders(context));
+  const all = [...drive.commitments.values()].filter(({ author }) => usable.has(author));
+  const { silent } = context.state;
+  return [
+    ...all.filter(({ author }) => !silent.has(author)),
+    ...all.filter(({ author }) => silent.has(author)),
+  ];
+}
+
+/** Sends the package of the first threshold-many commitments to their authors. */
+function sendPackage(context: Context, drive: Drive, from: readonly Commitment[]): void {
+  const { state, deps } = context;
+  const { session } = state;
+  const members = from.slice(0, session.start.key.threshold).sort((a, b) => a.index - b.index);
+  const { boot, counter } = drive.slot;
+  const signers = members.map(({ author }) => author);
+  const commitments = members.map(({ envelope }) => envelope);
+  const body = { kind: 'package', boot, counter, commitments } as const;
+  const envelope = send(context, signers, body);
+  const id = attemptId(session.sid, deps.self, messagePayload(session.sid, body));
+  const { slot } = drive;
+  adoptAttempt(context, { id, slot, envelope, members, shares: new Map(), failed: false });
+  const { sharesMs, retryMaxMs } = deps.timing;
+  const waitMs = Math.min(retryMaxMs, sharesMs * 1.5 ** (counter - 1));
+  state.drive = { ...drive, waitMs, attempt: id };
+  setTimer(context, 'drive', waitMs);
+  // Our own share comes last, so that the others work while we do.
+  if (signers.includes(deps.self)) context.effects.push({ type: 'signOwn', attempt: id });
+}
+
+/** The driver's own clock: asks again, settles for whom there is, or begins another attempt. */
+export function onDriveTimer(context: Context): void {
+  const { state, deps } = context;
+  const { drive } = state;
+  if (drive === undefined) return;
+  if (drive.attempt === undefined) {
+    const enough = candidates(context, drive);
+    if (enough.length >= state.session.start.key.threshold) sendPackage(context, drive, enough);
+    else askAgain(context, drive);
+    return;
+  }
+  const attempt = state.attempts.get(drive.attempt);
+  const missing = attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [];
+  for (const { author } of missing) {
+    if (author !== deps.self) state.silent.add(author);
+  }
+  // All shares are here and no signer aggregated: find out whether one of them is bad.
+  if (attempt !== undefined && missing.length === 0) aggregate(context, attempt);
+  if (state.phase === 'running') startAttempt(context);
+}
+
+function askAgain(context: Context, drive: Drive): void {
+  const missing = usableHolders(context).filter((peer) => !drive.commitments.has(peer));
+  resend(context, missing, drive.request);
+  const waitMs = Math.min(context.deps.timing.retryMaxMs, drive.waitMs * 2);
+  context.state.drive = { ...drive, waitMs };
+  setTimer(context, 'drive', waitMs);
+}

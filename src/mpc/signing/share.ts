@@ -1,0 +1,190 @@
+/**
+ * A signer's second round and what comes of it: shares, and the signature they sum up to. RFC 9591
+ * §5.2 and §5.3. Every signer gets every share, so any of them can finish.
+ * @module
+ */
+import type { PeerId } from '../../base/brands.ts';
+import { equalBytes, fromHex, toHex } from '../../base/bytes.ts';
+import { BzzzError } from '../../base/errors.ts';
+import { noteProgress } from './commit.ts';
+import { type Context, canSign, clearTimer, event, send, setTimer } from './draft.ts';
+import { accuse } from './evidence.ts';
+import { releaseSignature } from './finish.ts';
+import type { MessageOf, Received } from './messages.ts';
+import { packageId, readPackage, slotOf } from './package.ts';
+import type { Attempt, SignedShare } from './types.ts';
+import { type CommittedNonces, compareSlots } from './vault.ts';
+
+/** Shares kept per party for packages that have not come yet. */
+const EARLY_SHARES = 4;
+const ATTEMPTS_PER_DRIVER = 2;
+
+/**
+ * Signs for a driver. The nonces leave the vault before anything looks at the package: whatever it
+ * turns out to be, they serve at most one share (N1, N2).
+ * @throws BAD_MESSAGE: no unused commitment for it, or not this party's own commitment.
+ */
+export function onPackage(context: Context, received: Received<MessageOf<'package'>>): void {
+  const { state, deps } = context;
+  const slot = slotOf(received);
+  if (state.supersededBy !== undefined) {
+    send(context, [received.author], { kind: 'superseded', by: state.supersededBy });
+    return;
+  }
+  const entry = state.vault.take(slot);
+  const known = [...state.attempts.values()].find(
+    (one) => one.slot.driver === slot.driver && compareSlots(one.slot, slot) === 0,
+  );
+  if (known !== undefined) {
+    if (known.id === packageId(received)) throw refusal('package seen before');
+    accuse(context, { fault: 'twoPackages', first: known.envelope, second: received.envelope });
+    return;
+  }
+  const reading = readPackage(state.session, deps, received);
+  if (!reading.ok) {
+    if (entry !== undefined) deps.suite.wipeNonces(entry.nonces);
+    accuse(context, { fault: 'badPackage', package: received.envelope });
+    return;
+  }
+  if (entry === undefined) throw refusal('no unused commitment for this package');
+  adoptAttempt(context, reading.attempt);
+  noteProgress(context, slot, 'package');
+  signShare(context, reading.attempt, entry);
+}
+
+/** Signs for this party's own package. */
+export function onSignOwn(context: Context, id: string): void {
+  const { state } = context;
+  const attempt = state.attempts.get(id);
+  if (attempt === undefined || !canSign(context)) return;
+  const entry = state.vault.take(attempt.slot);
+  if (entry !== undefined) signShare(context, attempt, entry);
+}
+
+function signShare(context: Context, attempt: Attempt, entry: CommittedNonces): void {
+  const { state, deps } = context;
+  const { key, share, message } = state.session.start;
+  const own = attempt.members.find(({ author }) => author === deps.self);
+  const exact = own !== undefined && equalBytes(own.envelope, entry.envelope);
+  if (!exact || share === undefined || !canSign(context)) {
+    deps.suite.wipeNonces(entry.nonces);
+    throw refusal("the package lacks this party's own commitment");
+  }
+  const bytes = deps.suite.signShare(key, share, entry.nonces, attempt.members, message);
+  context.effects.push({ type: 'released' });
+  const to = [...attempt.members.map(({ author }) => author), attempt.slot.driver];
+  const body = { kind: 'share', attempt: idBytes(attempt.id), share: bytes } as const;
+  const envelope = send(context, to, body);
+  event(context, 'share', { attempt: attempt.id });
+  addShare(context, attempt.id, own.index, { share: bytes, envelope });
+}
+
+/** Takes a share; before its package has come it is kept aside. @throws BAD_MESSAGE. */
+export function onShare(context: Context, received: Received<MessageOf<'share'>>): void {
+  const { state } = context;
+  const { author, message, envelope } = received;
+  if (!state.session.holders.has(author)) throw refusal('share of a party that holds none');
+  const id = toHex(message.attempt);
+  const signed = { share: message.share, envelope };
+  const attempt = state.attempts.get(id);
+  if (attempt === undefined) {
+    const early = state.early.get(author) ?? [];
+    state.early.set(author, [...early, { ...signed, attempt: id }].slice(-EARLY_SHARES));
+    return;
+  }
+  const member = attempt.members.find((one) => one.author === author);
+  if (member === undefined) throw refusal('share of a party outside the signer set');
+  noteProgress(context, attempt.slot, 'share');
+  addShare(context, id, member.index, signed);
+}
+
+/** Begins to gather shares for an attempt; the older ones of its driver make room. */
+export function adoptAttempt(context: Context, attempt: Attempt): void {
+  const { state } = context;
+  const { driver } = attempt.slot;
+  state.packages++;
+  state.attempts.set(attempt.id, attempt);
+  event(context, 'package', {
+    attempt: attempt.id,
+    driver,
+    signers: attempt.members.map(({ author }) => author),
+  });
+  const ofDriver = [...state.attempts.values()]
+    .filter(({ slot }) => slot.driver === driver)
+    .sort((a, b) => compareSlots(a.slot, b.slot));
+  for (const { id } of ofDriver.slice(0, -ATTEMPTS_PER_DRIVER)) {
+    state.attempts.delete(id);
+    clearTimer(context, aggregateTimer(id));
+  }
+  for (const { author, index } of attempt.members) {
+    const early = state.early.get(author)?.find((one) => one.attempt === attempt.id);
+    if (early !== undefined) addShare(context, attempt.id, index, early);
+  }
+}
+
+/** The first share of a signer counts; a second one changes nothing. */
+function addShare(context: Context, id: string, index: number, signed: SignedShare): void {
+  const { state, deps } = context;
+  const attempt = state.attempts.get(id);
+  if (attempt === undefined || attempt.failed || attempt.shares.has(index)) return;
+  const shares = new Map(attempt.shares).set(index, signed);
+  const next: Attempt = { ...attempt, shares };
+  state.attempts.set(id, next);
+  const member = attempt.members.find((one) => one.index === index);
+  if (member !== undefined) state.silent.delete(member.author);
+  if (shares.size < attempt.members.length) return;
+  const place = finishers(context, attempt).indexOf(deps.self);
+  if (place === 0) aggregate(context, next);
+  else if (place > 0) setTimer(context, aggregateTimer(id), place * deps.timing.aggregateMs);
+}
+
+/**
+ * Who aggregates, in order: the driver if it is a holder, then the signers. A proposer that holds no
+ * share cannot seal a result, so it leaves this to the signers.
+ */
+function finishers({ state }: Context, { slot, members }: Attempt): readonly PeerId[] {
+  const signers = members.map(({ author }) => author);
+  if (!state.session.holders.has(slot.driver)) return signers;
+  return [slot.driver, ...signers.filter((peer) => peer !== slot.driver)];
+}
+
+/** Prefix of the timers of {@link onAggregateTimer}; the attempt's id follows. */
+export const AGGREGATE = 'aggregate/';
+
+const aggregateTimer = (id: string): string => AGGREGATE + id;
+
+/** Timer of a signer that is not the first to aggregate: nobody has so far. */
+export function onAggregateTimer(context: Context, id: string): void {
+  const attempt = context.state.attempts.get(id);
+  if (attempt !== undefined && !attempt.failed) aggregate(context, attempt);
+}
+
+/**
+ * Sums up a complete attempt. The suite verifies the sum by another implementation before it leaves
+ * (`Suite.verify`); when it is wrong, the single shares tell whose fault that is.
+ */
+export function aggregate(context: Context, attempt: Attempt): void {
+  const { state, deps } = context;
+  const { key, message } = state.session.start;
+  const shares = new Map([...attempt.shares].map(([index, { share }]) => [index, share]));
+  const sum = deps.suite.aggregate(key, attempt.members, message, shares);
+  if (sum.ok) {
+    if (state.session.holders.has(deps.self)) releaseSignature(context, attempt, sum.signature);
+    return;
+  }
+  state.attempts.set(attempt.id, { ...attempt, failed: true });
+  for (const index of sum.culprits) {
+    const share = attempt.shares.get(index)?.envelope;
+    if (share !== undefined) {
+      accuse(context, { fault: 'badShare', package: attempt.envelope, share });
+    }
+  }
+}
+
+const idBytes = (id: string): Uint8Array => {
+  const bytes = fromHex(id);
+  if (bytes === undefined) throw new BzzzError('INTERNAL', `not an attempt id: ${id}`);
+  return bytes;
+};
+
+const refusal = (reason: string): BzzzError => new BzzzError('BAD_MESSAGE', reason);
