@@ -20,6 +20,8 @@ export const LIMITS = {
   rosterSamples: 40,
   genesisBytes: 1_024,
   invitationBytes: 4_096,
+  /** Writers that wait for their turn at the roster. */
+  rosterQueue: 1_024,
   /** Invitations that one voter remembers. */
   invitations: 1_024,
   invitationTtlMs: 30 * 24 * 3_600_000,

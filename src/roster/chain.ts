@@ -1,0 +1,199 @@
+/**
+ * The roster chain: the genesis and the entries that grew from it. Pure: a chain never changes,
+ * extending one makes another.
+ *
+ * | given entry                    | outcome                                              |
+ * | ------------------------------ | ---------------------------------------------------- |
+ * | known (same epoch, same hash)  | skipped                                              |
+ * | epoch = head + 1, all rules    | appended                                             |
+ * | epoch = head + 1, a rule broken| BAD_MESSAGE, the whole batch has no effect           |
+ * | epoch > head + 1               | BAD_MESSAGE: entries between are missing             |
+ * | epoch <= head, other hash, certified by the same voters after the same entry | ROSTER_FORK |
+ * | epoch <= head, other hash, not certified | BAD_MESSAGE: anyone can make those up      |
+ * | at the checkpoint, other hash  | ROSTER_FORK                                          |
+ * @module
+ */
+import type { Epoch, PeerId, Term } from '../base/brands.ts';
+import { equalBytes, toHex } from '../base/bytes.ts';
+import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type Entry, verifyCertified } from './entry.ts';
+import type { Genesis } from './genesis.ts';
+import { applyChange, checkChange, draftOf, type Membership, membershipOf } from './membership.ts';
+import type { RosterView } from './types.ts';
+
+/** An entry and who had to certify it. */
+export interface Link {
+  readonly entry: Entry;
+  /** The voters of the epoch before. */
+  readonly voters: readonly PeerId[];
+}
+
+/** A point that the chain must pass through; it came with the invitation. */
+export interface Checkpoint {
+  readonly epoch: Epoch;
+  readonly head: Uint8Array;
+}
+
+export interface Chain {
+  readonly genesis: Genesis;
+  /** `links[i]` has epoch i + 1. */
+  readonly links: readonly Link[];
+  readonly membership: Membership;
+  readonly view: RosterView;
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/** A chain without entries. @throws ROSTER_FORK: a checkpoint at epoch 0 of another genesis. */
+export function createChain(genesis: Genesis, checkpoint?: Checkpoint): Chain {
+  if (checkpoint?.epoch === 0) assertCheckpoint(checkpoint, genesis.hash);
+  return chainOf(genesis, [], membershipOf(genesis), checkpoint);
+}
+
+/** @returns undefined beyond the head. */
+export function hashAt(chain: Chain, epoch: number): Uint8Array | undefined {
+  return epoch === 0 ? chain.genesis.hash : chain.links[epoch - 1]?.entry.hash;
+}
+
+/** Whether the chain contains the invitation's checkpoint; true when there is none. */
+export const isCheckpointReached = (chain: Chain): boolean =>
+  chain.checkpoint === undefined || chain.view.epoch >= chain.checkpoint.epoch;
+
+/** The entry that removed a peer which is no member now. */
+export function removalOf(chain: Chain, peer: PeerId): Entry | undefined {
+  const epoch = chain.membership.removed.get(peer);
+  return epoch === undefined ? undefined : chain.links[epoch - 1]?.entry;
+}
+
+/** CBOR around the entries of a frame, and around each of them. */
+const FRAME_OVERHEAD = 1_024;
+const ENTRY_OVERHEAD = 8;
+
+/**
+ * The bytes of the entries from `epoch` (at least 1) on, as many as fit into one frame; at least
+ * one unless the chain ends before.
+ */
+export function entriesFrom(
+  chain: Chain,
+  epoch: number,
+  maxEntries: number = LIMITS.rosterEntriesPerFrame,
+): readonly Uint8Array[] {
+  const out: Uint8Array[] = [];
+  let room = LIMITS.rosterFrameBytes - FRAME_OVERHEAD;
+  for (const { entry } of chain.links.slice(epoch - 1, epoch - 1 + maxEntries)) {
+    room -= entry.bytes.length + ENTRY_OVERHEAD;
+    if (room < 0) break;
+    out.push(entry.bytes);
+  }
+  return out;
+}
+
+export interface Extended {
+  readonly chain: Chain;
+  readonly added: readonly Entry[];
+}
+
+/**
+ * Verifies `entries` in order of their epochs and appends what is new; all or nothing.
+ * @throws see the table above.
+ */
+export function extendChain(chain: Chain, entries: readonly Entry[]): Extended {
+  const { genesis, checkpoint } = chain;
+  const { clusterId } = genesis;
+  const links = [...chain.links];
+  const draft = draftOf(chain.membership);
+  const added: Entry[] = [];
+  for (const entry of [...entries].sort((a, b) => a.body.epoch - b.body.epoch)) {
+    const { epoch, change, invitationId } = entry.body;
+    const before: Chain = { ...chain, links };
+    if (epoch <= links.length) {
+      assertKnown(before, entry);
+      continue;
+    }
+    assertFollows(before, entry);
+    verifyCertified(clusterId, entry, draft.voters);
+    try {
+      checkChange(draft, genesis.policy, change, invitationId);
+    } catch (thrown) {
+      const { message } = toBzzzError(thrown);
+      throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: ${message}`, { cause: thrown });
+    }
+    if (checkpoint?.epoch === epoch) assertCheckpoint(checkpoint, entry.hash);
+    links.push({ entry, voters: draft.voters });
+    applyChange(draft, epoch, change, invitationId);
+    added.push(entry);
+  }
+  if (added.length === 0) return { chain, added };
+  return { chain: chainOf(genesis, links, draft, checkpoint), added };
+}
+
+/** An entry of an epoch that the chain has: the same one, or evidence of a fork. */
+function assertKnown(chain: Chain, entry: Entry): void {
+  const { epoch, prev } = entry.body;
+  const link = chain.links[epoch - 1];
+  if (link === undefined || equalBytes(link.entry.hash, entry.hash)) return;
+  const parent = hashAt(chain, epoch - 1);
+  if (parent === undefined || !equalBytes(prev, parent)) {
+    throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: follows an entry unknown here`);
+  }
+  verifyCertified(chain.genesis.clusterId, entry, link.voters);
+  throw fork(epoch, link.entry.hash, entry.hash);
+}
+
+function assertFollows(chain: Chain, entry: Entry): void {
+  const { epoch, prev, term } = entry.body;
+  const last = chain.links.at(-1)?.entry;
+  const head = last?.hash ?? chain.genesis.hash;
+  const lastTerm = last?.body.term ?? 0;
+  if (epoch !== chain.links.length + 1) {
+    throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: the chain ends before it`, {
+      details: { have: chain.links.length, need: epoch - 1 },
+    });
+  }
+  if (!equalBytes(prev, head)) {
+    throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: does not follow the head`, {
+      details: { head: toHex(head), prev: toHex(prev) },
+    });
+  }
+  if (term < lastTerm) {
+    throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: term ${term} after ${lastTerm}`);
+  }
+}
+
+function assertCheckpoint(checkpoint: Checkpoint, hash: Uint8Array): void {
+  if (equalBytes(checkpoint.head, hash)) return;
+  const error = fork(checkpoint.epoch, checkpoint.head, hash);
+  throw new BzzzError('ROSTER_FORK', "the roster does not contain the invitation's checkpoint", {
+    why: error.message,
+    hint: 'somebody offers another roster than the inviting host has; ask for a new invitation',
+    details: error.details,
+  });
+}
+
+const fork = (epoch: number, ours: Uint8Array, theirs: Uint8Array): BzzzError =>
+  new BzzzError('ROSTER_FORK', `two entries of epoch ${epoch}: ${toHex(ours)}, ${toHex(theirs)}`, {
+    details: { epoch, ours: toHex(ours), theirs: toHex(theirs) },
+  });
+
+function chainOf(
+  genesis: Genesis,
+  links: readonly Link[],
+  membership: Membership,
+  checkpoint: Checkpoint | undefined,
+): Chain {
+  const last = links.at(-1)?.entry;
+  const { members, voters, removed } = membership;
+  const view: RosterView = {
+    clusterId: genesis.clusterId,
+    clusterName: genesis.name,
+    tag: genesis.tag,
+    founder: genesis.founder,
+    epoch: links.length as Epoch,
+    term: last?.body.term ?? (0 as Term),
+    head: last?.hash ?? genesis.hash,
+    members,
+    voters,
+    standing: (peer) => (members.has(peer) ? 'member' : removed.has(peer) ? 'removed' : 'stranger'),
+  };
+  return { genesis, links, membership, view, checkpoint };
+}
