@@ -37,6 +37,7 @@ export const ERRORS = {
   INVALID_ADDRESS: kind(2, 400, 'see docs/addresses.md for the grammar'),
   INVALID_COMPOSITION: kind(2, 400, 'give positive counts that add up to the number of parties'),
   INVALID_THRESHOLD: kind(2, 400, 'give 2 <= threshold <= parties'),
+  UNSUPPORTED_MEDIA: kind(2, 415, 'send application/json'),
   UNSUPPORTED_SUITE: kind(2, 400, 'use ed25519 or secp256k1-tr'),
   NOT_SUPPORTED: kind(2, 501, 'this version does not have it yet; see CHANGELOG.md'),
   TOO_LARGE: kind(2, 413, 'make the input smaller; for a large file, sign its digest'),
