@@ -1,0 +1,67 @@
+/**
+ * Asking where the others stand. A party that attested and has no certificate asks until it has
+ * one, or somebody's durable refusal.
+ * @module
+ */
+import type { ClusterId } from '../../base/brands.ts';
+import { type Opened, openEnvelope } from '../../base/envelope.ts';
+import { BzzzError } from '../../base/errors.ts';
+import { isKeygen, openProposal } from '../proposal.ts';
+import type { KeygenProposal, SealedProposal } from '../types.ts';
+import { INQUIRE_MAX_MS } from './attest.ts';
+import { type Draft, head, indexOf, seal, sendParties, sendTo } from './draft.ts';
+import { openMessage, pack, type Said, unpack } from './messages.ts';
+
+/** Says again what this party attested, and asks. */
+export function inquire(draft: Draft): void {
+  const { state, effects } = draft;
+  const proposal = state.sealed.envelope;
+  const own = state.statements.get(state.index);
+  if (own !== undefined) sendParties(draft, pack('statement', own.envelope));
+  sendParties(draft, pack('inquiry', seal(draft, 'inquiry', { ...head(draft), proposal })));
+  effects.push({ type: 'timer', name: 'inquire', ms: state.inquireMs });
+  state.inquireMs = Math.min(state.inquireMs * 2, INQUIRE_MAX_MS);
+}
+
+/** Answers a party or the proposer with the strongest thing this party can say; or nothing yet. */
+export function onInquiry(draft: Draft, { author }: Said<'inquiry'>): void {
+  const { state } = draft;
+  const { proposer } = state.sealed.proposal;
+  if (author === draft.deps.self) return;
+  if (indexOf(draft, author) === 0 && author !== proposer) return;
+  if (state.ended?.state === 'completed' && state.certificate !== undefined) {
+    sendTo(draft, author, pack('certificate', state.certificate));
+    return;
+  }
+  if (state.phase === 'over' && state.refusal !== undefined) {
+    sendTo(draft, author, pack('refusal', state.refusal));
+    return;
+  }
+  const own = state.statements.get(state.index);
+  if (state.attested && own !== undefined) sendTo(draft, author, pack('statement', own.envelope));
+}
+
+/**
+ * The proposal that an inquiry about a forgotten session carries. A party that finds nothing about
+ * it on its disk has never attested, so it passes the proposal to `resumeKeygen` and thereby refuses.
+ * @returns undefined when the packet is of another kind.
+ * @throws BAD_MESSAGE
+ */
+export function readInquiry(
+  packet: Uint8Array,
+  clusterId: ClusterId,
+  open: (domain: string, envelope: Uint8Array) => Opened = openEnvelope,
+): SealedProposal<KeygenProposal> | undefined {
+  const { kind, body } = unpack(packet);
+  if (kind !== 'inquiry') return undefined;
+  const { author, payload } = openMessage(clusterId, open, 'inquiry', body);
+  const sealed = openProposal(payload.proposal, clusterId, open);
+  if (!isKeygen(sealed) || sealed.sid !== payload.sid) {
+    throw new BzzzError('BAD_MESSAGE', 'inquiry with another proposal');
+  }
+  const { parties, proposer } = sealed.proposal;
+  if (author !== proposer && !parties.some(({ peerId }) => peerId === author)) {
+    throw new BzzzError('BAD_MESSAGE', `inquiry by ${author}, who has no part in the session`);
+  }
+  return sealed;
+}
