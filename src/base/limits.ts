@@ -47,6 +47,9 @@ export const LIMITS = {
   requesters: 64,
   liveSessions: 256,
   sessionEventsPerAuthor: 64,
+  /** Sessions remembered; the oldest ended ones go first. */
+  sessionHistory: 1_024,
+  keys: 4_096,
   sessionTtlMs: 600_000,
   gossipBytes: 65_536,
   announcementBytes: 4_096,
