@@ -1,0 +1,250 @@
+/**
+ * The JSON documents of the control API as schemas: requests are checked against them, responses
+ * are described by them in /openapi.json. The types of services.ts say the same to the compiler.
+ * @module
+ */
+import { z } from 'zod';
+import { LIMITS } from '../../base/limits.ts';
+import { POLICIES, SUITES } from '../../mpc/types.ts';
+import { ROLES } from '../../roster/types.ts';
+
+const text = (max: number) => z.string().min(1).max(max);
+const peerId = z.string().meta({ description: 'base58 peer id' });
+const hex = z
+  .string()
+  .regex(/^(?:[0-9a-f]{2})*$/)
+  .meta({ description: 'lower-case hex' });
+const time = z.string().meta({ description: 'ISO 8601, UTC' });
+const role = z.enum(ROLES);
+const count = z.int().min(0);
+const ack = z.enum(['local', 'one', 'quorum']);
+
+/** A number of milliseconds that a request may take. */
+export const timeoutMs = z.int().min(1).max(LIMITS.sessionTtlMs);
+
+/** A name, an id or a prefix of one, before the node has looked it up. */
+export const reference = text(128);
+
+/** A UCXL address before it is parsed. */
+export const address = text(LIMITS.addressBytes);
+
+/** How bytes stand in a JSON request. */
+export const encoding = z.enum(['hex', 'base64', 'utf8']).default('hex');
+
+export const health = z.strictObject({
+  component: z.string(),
+  backend: z.enum(['mock', 'real', 'hybrid']),
+  status: z.enum(['healthy', 'degraded', 'failed']),
+  last_check: time,
+  error_count: count,
+  latency_ms: z.number(),
+  reason: z.string().optional(),
+});
+
+export const status = z.strictObject({
+  version: z.string(),
+  peerId,
+  cluster: z.string(),
+  clusterId: hex,
+  role: role.nullable(),
+  ready: z.boolean(),
+  draining: z.boolean(),
+  epoch: count,
+  leader: z.strictObject({ peerId, term: count }).nullable(),
+  peers: count,
+  keys: count,
+  uptimeMs: z.number(),
+  components: z.array(health),
+});
+
+export const peer = z.strictObject({
+  peerId,
+  name: z.string().optional(),
+  addrs: z.array(z.string()),
+  role,
+  voter: z.boolean(),
+  ready: z.boolean(),
+  connected: z.boolean(),
+  rttMs: z.number().nullable(),
+  version: z.string().nullable(),
+  epoch: count.nullable(),
+  sources: z.array(z.enum(['mdns', 'dht', 'bootstrap', 'announce'])),
+});
+
+export const roster = z.strictObject({
+  cluster: z.string(),
+  clusterId: hex,
+  epoch: count,
+  term: count,
+  head: hex,
+  members: z.array(
+    z.strictObject({
+      peerId,
+      name: z.string().optional(),
+      role,
+      voter: z.boolean(),
+      since: count,
+    }),
+  ),
+});
+
+export const removed = z.strictObject({ epoch: count, keysStillHeld: z.array(z.string()) });
+export const left = z.strictObject({ epoch: count });
+
+export const inviteRequest = z.strictObject({
+  role: role.default('persistent'),
+  noVoter: z.boolean().default(false),
+  ttlMs: z.int().min(1).max(LIMITS.invitationTtlMs).default(3_600_000),
+});
+export const invited = z.strictObject({ invitation: z.string(), expiresAt: time });
+export const invitation = z.strictObject({
+  id: z.string(),
+  role,
+  expiresAt: time,
+  state: z.enum(['open', 'used', 'expired', 'revoked']),
+  usedBy: peerId.optional(),
+});
+
+const party = z.strictObject({ peerId, index: z.int().min(1), role });
+
+export const key = z.strictObject({
+  keyId: hex,
+  name: z.string(),
+  suite: z.enum(SUITES),
+  threshold: count,
+  parties: z.array(party),
+  publicKey: hex,
+  epoch: count,
+  address: z.string(),
+  sessionId: hex,
+  createdAt: time.nullable(),
+  status: z.enum(['active', 'pending', 'public']),
+  purpose: z.string(),
+  requesters: z.array(peerId),
+  policy: z.enum(POLICIES),
+});
+
+/**
+ * Numbers and names pass as they are: which combinations make sense is for the node to say, with
+ * the error codes of the catalogue.
+ */
+export const createKeyRequest = z.strictObject({
+  name: text(LIMITS.nameBytes),
+  suite: text(32),
+  threshold: z.number(),
+  parties: z.number().exactOptional(),
+  composition: z.record(z.string().max(32), z.number()).exactOptional(),
+  participants: z.array(reference).max(LIMITS.rosterMembers).exactOptional(),
+  purpose: z.string().max(LIMITS.purposeBytes).exactOptional(),
+  requesters: z.array(reference).max(LIMITS.requesters).exactOptional(),
+  policy: z.enum(POLICIES).exactOptional(),
+  ephemeral: z.boolean().exactOptional(),
+  timeoutMs: timeoutMs.exactOptional(),
+});
+
+export const exportFormat = z.enum(['pem', 'ssh', 'zf-json']).default('pem');
+export const exported = z.strictObject({
+  format: z.enum(['pem', 'ssh', 'zf-json']),
+  text: z.string(),
+});
+
+export const signRequest = z.strictObject({
+  key: reference,
+  message: z.string().meta({ description: 'bytes, in `encoding`' }),
+  encoding,
+  fresh: z.boolean().default(false),
+  timeoutMs: timeoutMs.optional(),
+});
+
+export const signature = z.strictObject({
+  signature: hex,
+  publicKey: hex,
+  suite: z.enum(SUITES),
+  messageHash: hex,
+  signers: z.array(peerId),
+  sessionId: hex,
+  address: z.string(),
+  requestId: hex,
+  attempts: count,
+  cached: z.boolean(),
+  elapsedMs: z.number(),
+});
+
+export const verifyRequest = z.strictObject({
+  message: z.string().meta({ description: 'bytes, in `encoding`' }),
+  encoding,
+  signature: z.string().max(1_024).meta({ description: 'hex' }),
+});
+export const verified = z.strictObject({ valid: z.boolean() });
+
+export const session = z.strictObject({
+  sessionId: hex,
+  kind: z.enum(['keygen', 'sign']),
+  state: z.string(),
+  keyId: hex.optional(),
+  initiator: peerId,
+  parties: z.array(party.extend({ state: z.string() })),
+  attempt: count,
+  createdAt: time,
+  expiresAt: time,
+  endedAt: time.optional(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  culprits: z.array(peerId).optional(),
+  events: z.array(z.strictObject({ author: z.string(), kind: z.string(), time })),
+});
+
+export const resolved = z.strictObject({
+  address: z.string(),
+  version: count.nullable(),
+  pin: z.string(),
+  type: z.string(),
+  size: count,
+  writer: peerId.nullable(),
+  time: time.nullable(),
+  source: z.enum(['cache', 'local', 'dht', 'sync']),
+  stale: z.boolean(),
+  holders: z.array(peerId),
+});
+
+/** `bytes` is the content in hex. */
+export const record = resolved.extend({ bytes: hex });
+
+export const putRequest = z.strictObject({
+  address,
+  bytes: z.string().meta({ description: 'bytes, in `encoding`' }),
+  encoding,
+  ack: ack.optional(),
+});
+
+export const put = z.strictObject({
+  address: z.string(),
+  version: count.nullable(),
+  pin: z.string(),
+  ack,
+  holders: z.array(peerId),
+  pending: count,
+});
+
+export const acknowledgement = ack;
+
+export const setting = z.strictObject({
+  key: z.string(),
+  value: z.unknown(),
+  origin: z.string(),
+});
+
+/** What every refused request is answered with. */
+export const failure = z.strictObject({
+  error: z.strictObject({
+    code: z.string(),
+    message: z.string(),
+    details: z.record(z.string(), z.unknown()).optional(),
+    source: z.string(),
+    path: z.string(),
+    request_id: z.string(),
+    timestamp: time,
+    cause: z.string().optional(),
+    why: z.string().optional(),
+    try: z.string().optional(),
+  }),
+});

@@ -1,0 +1,191 @@
+/** A node that only the control socket sees: documents of every kind, and a record of what was asked. */
+import { BzzzError } from '../../../src/base/errors.ts';
+import { EventLog } from '../../../src/node/events.ts';
+import type {
+  KeyDocument,
+  NodeServices,
+  PeerDocument,
+  SessionDocument,
+  SignDocument,
+} from '../../../src/node/services.ts';
+import { systemClock } from '../../../src/node/system.ts';
+
+export const PEER_A = '12D3KooWGyJpJDvJyEKWZ1mWBBvcVfEAc5K5mWvm1d8dS2nQ7vQb';
+export const PEER_B = '12D3KooWLr1gYejUTeriAsSu6roR2aQ423G3Q4fFTqzqSwTsMz9n';
+const HASH = 'ab'.repeat(32);
+const TIME = '2026-01-01T00:00:00.000Z';
+
+export const KEY: KeyDocument = {
+  keyId: HASH,
+  name: 'release',
+  suite: 'ed25519',
+  threshold: 2,
+  parties: [
+    { peerId: PEER_A, index: 1, role: 'persistent' },
+    { peerId: PEER_B, index: 2, role: 'persistent' },
+  ],
+  publicKey: 'cd'.repeat(32),
+  epoch: 0,
+  address: 'ucxl://g-abc:group@lab:key/public',
+  sessionId: 'ef'.repeat(32),
+  createdAt: TIME,
+  status: 'active',
+  purpose: 'any',
+  requesters: [PEER_A, PEER_B],
+  policy: 'auto',
+};
+
+export const SIGNED: SignDocument = {
+  signature: '11'.repeat(64),
+  publicKey: KEY.publicKey,
+  suite: 'ed25519',
+  messageHash: HASH,
+  signers: [PEER_A, PEER_B],
+  sessionId: 'ef'.repeat(32),
+  address: 'ucxl://mpc:sign@lab:abc/result',
+  requestId: '22'.repeat(32),
+  attempts: 1,
+  cached: false,
+  elapsedMs: 12,
+};
+
+export const SESSION: SessionDocument = {
+  sessionId: 'ef'.repeat(32),
+  kind: 'sign',
+  state: 'running',
+  initiator: PEER_A,
+  parties: [{ peerId: PEER_A, index: 1, role: 'persistent', state: 'joined' }],
+  attempt: 1,
+  createdAt: TIME,
+  expiresAt: TIME,
+  events: [{ author: PEER_A, kind: 'proposed', time: TIME }],
+};
+
+const META = {
+  address: 'ucxl://a:b@c:d/x',
+  version: null,
+  pin: 'bafkreia',
+  type: 'application/octet-stream',
+  size: 3,
+  writer: PEER_A,
+  time: TIME,
+  source: 'local',
+  stale: false,
+  holders: [PEER_A],
+} as const;
+
+const PEER: PeerDocument = {
+  peerId: PEER_B,
+  name: 'shelf',
+  addrs: ['/ip4/10.0.0.2/tcp/4750'],
+  role: 'persistent',
+  voter: false,
+  ready: true,
+  connected: true,
+  rttMs: 0.4,
+  version: '0.1.0',
+  epoch: 2,
+  sources: ['mdns', 'announce'],
+};
+
+const HEALTH = {
+  component: 'dht',
+  backend: 'real',
+  status: 'healthy',
+  last_check: TIME,
+  error_count: 0,
+  latency_ms: 3,
+} as const;
+
+export interface FakeNode extends NodeServices {
+  readonly calls: [name: string, ...args: unknown[]][];
+  /** Replaces one answer. */
+  set<K extends keyof NodeServices>(name: K, fn: NodeServices[K]): void;
+  reasons: string[];
+}
+
+export function fakeNode(): FakeNode {
+  const calls: FakeNode['calls'] = [];
+  const note = <T>(name: string, args: unknown[], result: T): T => {
+    calls.push([name, ...args]);
+    return result;
+  };
+  const node: FakeNode = {
+    calls,
+    reasons: [],
+    set: (name, fn) => void Object.assign(node, { [name]: fn }),
+    events: new EventLog(systemClock),
+    status: async () => ({
+      version: '0.1.0',
+      peerId: PEER_A,
+      cluster: 'lab',
+      clusterId: HASH,
+      role: 'persistent',
+      ready: true,
+      draining: false,
+      epoch: 2,
+      leader: null,
+      peers: 1,
+      keys: 1,
+      uptimeMs: 61_000,
+      components: [HEALTH],
+    }),
+    health: async () => [HEALTH],
+    unready: () => node.reasons,
+    peers: () => [PEER],
+    roster: () => ({
+      cluster: 'lab',
+      clusterId: HASH,
+      epoch: 2,
+      term: 0,
+      head: HASH,
+      members: [
+        { peerId: PEER_A, role: 'persistent', voter: true, since: 0 },
+        { peerId: PEER_B, name: 'shelf', role: 'persistent', voter: false, since: 1 },
+      ],
+    }),
+    removeMember: async (peer) =>
+      note('removeMember', [peer], { epoch: 3, keysStillHeld: ['release'] }),
+    leave: async () => note('leave', [], { epoch: 3 }),
+    invite: async (request) =>
+      note('invite', [request], { invitation: 'bzzz1abc', expiresAt: TIME }),
+    invitations: async () => [{ id: 'aa', role: 'persistent', expiresAt: TIME, state: 'open' }],
+    revokeInvitation: async (id) => note('revokeInvitation', [id], undefined),
+    createKey: async (request) => note('createKey', [request], KEY),
+    keys: async () => [KEY],
+    key: async (name) => {
+      if (name !== 'release') throw new BzzzError('NOT_FOUND', `no key ${name}`);
+      return KEY;
+    },
+    exportKey: async (name, format) => note('exportKey', [name, format], '-----BEGIN\n'),
+    sign: async (request) => note('sign', [request], SIGNED),
+    verify: async (key, message, signature) =>
+      note('verify', [key, message, signature], { valid: signature[0] === 0x11 }),
+    sessions: () => [SESSION],
+    session: (id) => {
+      if (!SESSION.sessionId.startsWith(id)) throw new BzzzError('NOT_FOUND', `no session ${id}`);
+      return SESSION;
+    },
+    cancelSession: async (id) => note('cancelSession', [id], { ...SESSION, state: 'cancelled' }),
+    resolve: async (address) => {
+      if (!address.startsWith('ucxl://')) {
+        throw new BzzzError('INVALID_ADDRESS', `${address} is no address`);
+      }
+      if (address.endsWith('/none')) throw new BzzzError('NOT_FOUND', `nothing at ${address}`);
+      return META;
+    },
+    get: async () => ({ meta: META, bytes: Uint8Array.of(0, 255, 10) }),
+    put: async (address, bytes, require) =>
+      note('put', [address, bytes, require], {
+        address,
+        version: null,
+        pin: 'bafkreia',
+        ack: 'quorum',
+        holders: [PEER_A],
+        pending: 0,
+      }),
+    config: () => [{ key: 'log.level', value: 'info', origin: 'default' }],
+    shutdown: () => note('shutdown', [], undefined),
+  };
+  return node;
+}
