@@ -1,0 +1,59 @@
+/**
+ * What the record store counts. The names are metric labels, so they are a closed list.
+ * @module
+ */
+import { REFUSALS, type Refusal } from './rules.ts';
+
+const EVENTS = [
+  /** A peer did not answer, or answered with an error (a refusal of a write included). */
+  'peerError',
+  /** A peer's answer that is no valid record of the key. */
+  'rubbish',
+  /** A peer acknowledged a write and did not have the value when it was read back. */
+  'falseAck',
+  /** A local copy that no longer passes its checks. */
+  'localCorrupt',
+  'put',
+  'putBelowQuorum',
+  'get',
+  'getMiss',
+  /** Writes whose value the stored one already contained. */
+  'absorbed',
+  /** A stale or missing copy found by a merging read. */
+  'repair',
+  'replicated',
+  'replicateFailed',
+  /** Records dropped from the full replication queue; the republisher finds them again. */
+  'replicateDropped',
+  'republished',
+  'probeFailed',
+  /** Requests refused because too many were waiting. */
+  'busy',
+  /** A write of a provider record over the limit. */
+  'providerRefused',
+] as const;
+
+export type CounterName = (typeof EVENTS)[number] | `refused.${Refusal}`;
+
+const NAMES: readonly CounterName[] = [
+  ...EVENTS,
+  ...REFUSALS.map((refusal) => `refused.${refusal}` as const),
+];
+
+/** Monotonic counters, all from 0. */
+export class Counters {
+  readonly #values = new Map<CounterName, number>(NAMES.map((name) => [name, 0]));
+
+  add(name: CounterName, n = 1): void {
+    this.#values.set(name, this.get(name) + n);
+  }
+
+  get(name: CounterName): number {
+    return this.#values.get(name) ?? 0;
+  }
+
+  /** Every counter, also those at 0; for metrics. */
+  snapshot(): ReadonlyMap<CounterName, number> {
+    return new Map(this.#values);
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * The datastore of libp2p, with a guard before every record that kad-dht writes or reads.
+ *
+ * kad-dht 16 stores whatever its validator lets through, the older value over the newer one, under
+ * the key that stands inside the record, without any limit, and forgets a value 48 h after it came
+ * (rpc/handlers/put-value.ts and get-value.ts there). Here every write below `<prefix>/record/`
+ * passes namespace check, key binding, size, validation, quota and merge, one at a time per key; a
+ * value is only ever replaced by one that contains it. Reads present records as just received, so
+ * an immutable record never expires. Keys of others (peer store) pass through.
+ * @module
+ */
+import { Libp2pRecord } from '@libp2p/record';
+import { LevelDatastore } from 'datastore-level';
+import type { Batch, Key } from 'interface-datastore';
+import type { Level } from 'level';
+import { equalBytes } from '../base/bytes.ts';
+import { BzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Clock } from '../base/ports.ts';
+import type { Counters } from './counters.ts';
+import { datastoreKey, type Rule, type Rules, refusalOf, refused } from './rules.ts';
+
+/** Below this prefix kad-dht keeps records and providers in the datastore. */
+export const KAD_PREFIX = '/dht';
+const RECORDS = `${KAD_PREFIX}/record/`;
+const PROVIDERS = `${KAD_PREFIX}/provider/`;
+/** A provider record is a varint time under a multihash and a peer id. */
+const PROVIDER_BYTES = 16;
+const PROVIDER_KEY_BYTES = 256;
+
+export interface GuardOptions {
+  /** Sum of the stored records, their envelopes included. @default LIMITS.recordStoreBytes */
+  readonly maxBytes?: number;
+  /** Records with a limited life (probes), one per node. @default LIMITS.rosterMembers */
+  readonly maxMortal?: number;
+  /** @default 4096 */
+  readonly maxProviders?: number;
+}
+
+export interface GuardDeps {
+  readonly rules: Rules;
+  readonly clock: Clock;
+  readonly counters: Counters;
+}
+
+/** A slice of the held records, in datastore order. */
+export interface Page {
+  readonly keys: readonly Uint8Array[];
+  /** Where the next slice begins; undefined after the last one. */
+  readonly next: string | undefined;
+}
+
+/** Pass it to libp2p as `datastore`. The database stays its opener's to close. */
+export class RecordGuard extends LevelDatastore {
+  readonly #options: Required<GuardOptions>;
+  readonly #deps: GuardDeps;
+  readonly #tails = new Map<string, Promise<unknown>>();
+  /** When each record with a limited life came, by the monotonic clock. */
+  readonly #mortal = new Map<string, number>();
+  readonly #providers = new Set<string>();
+  readonly #measured: Promise<void>;
+  #usedBytes = 0;
+
+  /** @param db open, keys `utf8`, values `view`. */
+  constructor(db: Level<string, Uint8Array>, options: GuardOptions, deps: GuardDeps) {
+    super(db);
+    this.#options = {
+      maxBytes: options.maxBytes ?? LIMITS.recordStoreBytes,
+      maxMortal: options.maxMortal ?? LIMITS.rosterMembers,
+      maxProviders: options.maxProviders ?? 4_096,
+    };
+    this.#deps = deps;
+    this.#measured = this.#measure();
+    // Every write awaits it and reports its failure; without a write nobody would.
+    this.#measured.catch(() => {});
+  }
+
+  /** Bytes of all stored records. */
+  async usedBytes(): Promise<number> {
+    await this.#measured;
+    return this.#usedBytes;
+  }
+
+  /**
+   * Stores `value` merged with what stands.
+   * @returns the value that stands now.
+   * @throws BAD_MESSAGE when refused, DISK_FAILED.
+   */
+  async store(key: Uint8Array, value: Uint8Array): Promise<Uint8Array> {
+    return this.#write(datastoreKey(KAD_PREFIX, key), key, value);
+  }
+
+  /** The stored value, not checked again. @throws DISK_FAILED. */
+  async load(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return (await this.#read(datastoreKey(KAD_PREFIX, key)))?.value;
+  }
+
+  /** Removes a record. Only the probe's own key is ever dropped. */
+  async drop(key: Uint8Array): Promise<void> {
+    const at = datastoreKey(KAD_PREFIX, key);
+    await this.#remove(at);
+  }
+
+  /** The keys of up to `limit` records that never expire, from `after` (`''`: the first) on. */
+  async page(after: string, limit: number): Promise<Page> {
+    const keys: Uint8Array[] = [];
+    let seen = 0;
+    let next: string | undefined;
+    const range = { gt: after === '' ? RECORDS : after, lt: `${RECORDS}\xff`, limit };
+    for await (const [at, raw] of this.db.iterator(range)) {
+      const record = parse(raw);
+      if (record !== undefined && !this.#isMortal(record.key)) keys.push(record.key);
+      next = at;
+      seen++;
+    }
+    return { keys, next: seen < limit ? undefined : next };
+  }
+
+  override async put(key: Key, value: Uint8Array): Promise<Key> {
+    const at = key.toString();
+    if (at.startsWith(RECORDS)) {
+      const record = parse(value);
+      if (record === undefined) throw this.#refuse(refused('key', 'malformed record'));
+      if (datastoreKey(KAD_PREFIX, record.key) !== at) {
+        throw this.#refuse(refused('key', 'the key inside the record is another one'));
+      }
+      await this.#write(at, record.key, record.value);
+      return key;
+    }
+    if (at.startsWith(PROVIDERS)) await this.#admitProvider(at, value);
+    return super.put(key, value);
+  }
+
+  /** Records are presented as received just now: kad-dht drops what is older than 48 h. */
+  override async get(
+    key: Key,
+    options?: Parameters<LevelDatastore['get']>[1],
+  ): Promise<Uint8Array> {
+    const at = key.toString();
+    if (!at.startsWith(RECORDS)) return super.get(key, options);
+    const record = await this.#read(at);
+    // Dead or damaged goes; super.get throws the error class that callers expect then.
+    if (record === undefined) {
+      await this.#remove(at);
+      return super.get(key, options);
+    }
+    const now = new Date(this.#deps.clock.wallMs());
+    return new Libp2pRecord(record.key, record.value, now).serialize();
+  }
+
+  override async delete(key: Key): Promise<void> {
+    const at = key.toString();
+    if (at.startsWith(RECORDS)) return this.#remove(at);
+    this.#providers.delete(at);
+    await super.delete(key);
+  }
+
+  /** A batch would go round the checks; kad-dht does not use one. */
+  override batch(): Batch {
+    const inner = super.batch();
+    const closed = (key: Key): void => {
+      if (key.toString().startsWith(`${KAD_PREFIX}/`)) {
+        throw new BzzzError('INTERNAL', 'records are not written in batches');
+      }
+    };
+    return {
+      put(key, value) {
+        closed(key);
+        inner.put(key, value);
+      },
+      delete(key) {
+        closed(key);
+        inner.delete(key);
+      },
+      commit: (options) => inner.commit(options),
+    };
+  }
+
+  async #write(at: string, key: Uint8Array, value: Uint8Array): Promise<Uint8Array> {
+    await this.#measured;
+    try {
+      const rule = this.#deps.rules.check(key, value);
+      return await this.#serial(at, () => this.#mergeInto(at, rule, key, value));
+    } catch (thrown) {
+      throw this.#refuse(thrown);
+    }
+  }
+
+  async #mergeInto(
+    at: string,
+    rule: Rule,
+    key: Uint8Array,
+    value: Uint8Array,
+  ): Promise<Uint8Array> {
+    const raw = await this.#raw(at);
+    const standing = this.#standing(key, (await this.#read(at))?.value);
+    const merged = standing === undefined ? value : this.#deps.rules.merge(rule, standing, value);
+    if (standing !== undefined && equalBytes(merged, standing)) {
+      this.#deps.counters.add('absorbed');
+      return standing;
+    }
+    this.#admitMortal(at, rule);
+    const time = new Date(this.#deps.clock.wallMs());
+    const bytes = new Libp2pRecord(key, merged, time).serialize();
+    const growth = bytes.length - (raw?.length ?? 0);
+    if (growth > 0 && this.#usedBytes + growth > this.#options.maxBytes) {
+      throw refused('quota', `record store is full: ${this.#options.maxBytes} bytes`);
+    }
+    // Reserved before the first await, so that two writes cannot both take the last bytes.
+    this.#usedBytes += growth;
+    try {
+      await this.db.put(at, bytes);
+    } catch (cause) {
+      this.#usedBytes -= growth;
+      throw new BzzzError('DISK_FAILED', 'a record could not be stored', { cause });
+    }
+    if (rule.lifeMs !== undefined) this.#mortal.set(at, this.#deps.clock.now());
+    return merged;
+  }
+
+  /** A stored value that does not pass its check any more must not win a merge. */
+  #standing(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined {
+    if (value === undefined) return undefined;
+    try {
+      this.#deps.rules.check(key, value);
+      return value;
+    } catch {
+      // Damage on the disk is no reason to refuse a good copy; it is counted and replaced.
+      this.#deps.counters.add('localCorrupt');
+      return undefined;
+    }
+  }
+
+  /** Keeps the number of probes bounded: whoever may write could name any peer. */
+  #admitMortal(at: string, rule: Rule): void {
+    if (rule.lifeMs === undefined || this.#mortal.has(at)) return;
+    if (this.#mortal.size < this.#options.maxMortal) return;
+    const dead = [...this.#mortal].filter(([, came]) => this.#isDead(came, rule.lifeMs));
+    if (dead.length === 0) throw refused('quota', 'too many probes at once');
+    for (const [key] of dead) {
+      this.#mortal.delete(key);
+      this.#remove(key).catch(() => {
+        // What stays on the disk is deleted by the next start.
+        this.#deps.counters.add('localCorrupt');
+      });
+    }
+  }
+
+  #isDead(came: number, lifeMs: number | undefined): boolean {
+    return lifeMs !== undefined && this.#deps.clock.now() - came >= lifeMs;
+  }
+
+  async #read(at: string): Promise<Libp2pRecord | undefined> {
+    const raw = await this.#raw(at);
+    const record = raw === undefined ? undefined : parse(raw);
+    if (record === undefined || datastoreKey(KAD_PREFIX, record.key) !== at) return undefined;
+    const came = this.#mortal.get(at);
+    if (came !== undefined && this.#isDead(came, this.#deps.rules.of(record.key).lifeMs)) {
+      return undefined;
+    }
+    return record;
+  }
+
+  async #raw(at: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.db.get(at);
+    } catch (cause) {
+      throw new BzzzError('DISK_FAILED', 'a record could not be read', { cause });
+    }
+  }
+
+  async #remove(at: string): Promise<void> {
+    await this.#measured;
+    await this.#serial(at, async () => {
+      const raw = await this.#raw(at);
+      if (raw === undefined) return;
+      await this.db.del(at);
+      this.#usedBytes -= raw.length;
+      this.#mortal.delete(at);
+    });
+  }
+
+  async #admitProvider(at: string, value: Uint8Array): Promise<void> {
+    await this.#measured;
+    const fits = value.length <= PROVIDER_BYTES && at.length <= PROVIDER_KEY_BYTES;
+    const room = this.#providers.has(at) || this.#providers.size < this.#options.maxProviders;
+    if (!fits || !room) {
+      this.#deps.counters.add('providerRefused');
+      throw new BzzzError('BAD_MESSAGE', 'provider record refused', {
+        why: fits ? 'too many' : 'too large',
+      });
+    }
+    this.#providers.add(at);
+  }
+
+  #refuse(thrown: unknown): unknown {
+    const refusal = refusalOf(thrown);
+    if (refusal !== undefined) this.#deps.counters.add(`refused.${refusal}`);
+    return thrown;
+  }
+
+  /** Runs `work` after what was asked for the same key before. */
+  async #serial<T>(at: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(at) ?? Promise.resolve();
+    // The outcome before belongs to whoever asked for it.
+    const run = before.then(work, work);
+    this.#tails.set(at, run);
+    try {
+      return await run;
+    } finally {
+      if (this.#tails.get(at) === run) this.#tails.delete(at);
+    }
+  }
+
+  /** Adds up what an earlier run left; its probes are dead by now. */
+  async #measure(): Promise<void> {
+    const range = { gt: `${KAD_PREFIX}/`, lt: `${KAD_PREFIX}/\xff` };
+    for await (const [at, raw] of this.db.iterator(range)) {
+      if (at.startsWith(PROVIDERS)) this.#providers.add(at);
+      if (!at.startsWith(RECORDS)) continue;
+      const record = parse(raw);
+      if (record !== undefined && this.#isMortal(record.key)) await this.db.del(at);
+      else this.#usedBytes += raw.length;
+    }
+  }
+
+  #isMortal(key: Uint8Array): boolean {
+    try {
+      return this.#deps.rules.of(key).lifeMs !== undefined;
+    } catch {
+      // A key of a namespace that this version does not know stays as it is, and counts.
+      return false;
+    }
+  }
+}
+
+/** A copy of the parts of a stored record; undefined unless it is one. */
+function parse(raw: Uint8Array): Libp2pRecord | undefined {
+  try {
+    const record = Libp2pRecord.deserialize(raw);
+    record.key = new Uint8Array(record.key);
+    record.value = new Uint8Array(record.value);
+    return record;
+  } catch {
+    // Bytes from a peer or a damaged disk; the caller refuses or ignores them.
+    return undefined;
+  }
+}

@@ -1,0 +1,333 @@
+/**
+ * The `dht` backend: records of this node in its journal, copies at the members nearest to the key.
+ *
+ * A put is done when r = min(replication, members) copies were read back, when a quorum was and the
+ * others had their grace, or when the time is up; what is missing then is replicated in the
+ * background. A get answers with the first valid copy. Nobody's word is believed: not an
+ * acknowledgement, not an answer, not this node's own disk.
+ * @module
+ */
+import type { KadDHT } from '@libp2p/kad-dht';
+import type { PeerId } from '../base/brands.ts';
+import { equalBytes } from '../base/bytes.ts';
+import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Clock, KeyValue, Logger, Random, Service } from '../base/ports.ts';
+import { Copies } from './copies.ts';
+import type { Counters } from './counters.ts';
+import type { RecordGuard } from './guard.ts';
+import { LocalStore } from './local.ts';
+import { PROBE, probeValue } from './probe.ts';
+import { meets, type Need, outcomeOf } from './quorum.ts';
+import { readNetwork } from './read.ts';
+import { Replicator } from './replicate.ts';
+import { Republisher } from './republish.ts';
+import { nameOf, type Rules } from './rules.ts';
+import type {
+  Found,
+  GetOptions,
+  HealthStatus,
+  PutOptions,
+  PutOutcome,
+  RecordStore,
+} from './store.ts';
+import { createWire, type Wire } from './wire.ts';
+
+/** Every time in ms. */
+export interface DhtOptions {
+  /** Wanted copies. @default LIMITS.replication */
+  readonly replication?: number;
+  /** Of a put or get without a time of its own. @default 3000 */
+  readonly timeoutMs?: number;
+  /** Of one request to one peer. @default 1000 */
+  readonly requestMs?: number;
+  /** What slow peers get after a quorum answered. @default 200 */
+  readonly graceMs?: number;
+  /** Between two passes over all records. @default 3600000 */
+  readonly republishMs?: number;
+  /** From the start, or new members, to a pass. @default 5000 */
+  readonly republishSoonMs?: number;
+  /** First retry of missing copies; doubles up to 60 times as much. @default 1000 */
+  readonly retryMs?: number;
+}
+
+export interface DhtDeps {
+  readonly self: PeerId;
+  /** The roster's members, this node included once it is admitted. */
+  readonly members: () => readonly PeerId[];
+  readonly rules: Rules;
+  readonly guard: RecordGuard;
+  /** A namespace of the embedded store of its own. */
+  readonly journal: KeyValue;
+  /** Made with `kadInit` over the guard's datastore. */
+  readonly kad: KadDHT;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Shared with the guard. */
+  readonly counters: Counters;
+}
+
+const DEFAULTS: Required<DhtOptions> = {
+  replication: LIMITS.replication,
+  timeoutMs: 3_000,
+  requestMs: 1_000,
+  graceMs: 200,
+  republishMs: 3_600_000,
+  republishSoonMs: 5_000,
+  retryMs: 1_000,
+};
+
+/** Requests to peers under way at once; the protocol allows 256 streams on a connection. */
+const PARALLEL = 64;
+const WAITING = 8_192;
+/** Records of one republishing slice, and the pause behind it in ms. */
+const SLICE = 32;
+const SLICE_PAUSE_MS = 100;
+
+/** Replicated records. `start` and `stop` concern the background work only. */
+export class DhtStore implements RecordStore, Service {
+  readonly name = 'dht';
+  readonly counters: Counters;
+  readonly #options: Required<DhtOptions>;
+  readonly #deps: DhtDeps;
+  readonly #local: LocalStore;
+  readonly #wire: Wire;
+  readonly #copies: Copies;
+  readonly #replicator: Replicator;
+  readonly #republisher: Republisher;
+  #stop = new AbortController();
+  #known: ReadonlySet<PeerId> = new Set();
+  #health: HealthStatus;
+
+  /** @throws INTERNAL when `deps.kad` is another version than this was written for. */
+  constructor(options: DhtOptions, deps: DhtDeps) {
+    const { clock, counters, random, log } = deps;
+    this.#options = { ...DEFAULTS, ...options };
+    this.#deps = deps;
+    this.counters = counters;
+    this.#local = new LocalStore(deps);
+    this.#wire = createWire(
+      deps.kad,
+      { requestMs: this.#options.requestMs, parallel: PARALLEL, waiting: WAITING },
+      { clock, onBusy: () => counters.add('busy') },
+    );
+    this.#copies = new Copies(this.#options, { ...deps, wire: this.#wire });
+    const ensure = (key: Uint8Array, signal: AbortSignal) => this.#ensure(key, signal);
+    const { retryMs, republishMs: intervalMs, republishSoonMs: soonMs } = this.#options;
+    this.#replicator = new Replicator({ retryMs }, { clock, random, log, counters, ensure });
+    this.#republisher = new Republisher(
+      { intervalMs, soonMs, pauseMs: SLICE_PAUSE_MS },
+      { clock, random, log, slice: (from, signal) => this.#republish(from, signal) },
+    );
+    this.#health = this.#status('degraded', 0, 'not probed yet');
+  }
+
+  async start(): Promise<void> {
+    this.#stop = new AbortController();
+    this.#known = new Set(this.#deps.members());
+    this.#replicator.start();
+    this.#republisher.start();
+  }
+
+  /** Ends background work and every call under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all([this.#replicator.stop(), this.#republisher.stop()]);
+  }
+
+  /** Call it whenever the roster changed: new members get their copies soon. */
+  membersChanged(): void {
+    const now = new Set(this.#deps.members());
+    const grown = [...now].some((member) => !this.#known.has(member));
+    this.#known = now;
+    if (grown) this.#republisher.grown();
+  }
+
+  /** Records whose copies are not complete, and retried in the background. */
+  get backlog(): number {
+    return this.#replicator.size;
+  }
+
+  /** @throws BAD_MESSAGE, DISK_FAILED, NO_QUORUM (below `require`; the value stays journalled). */
+  async put(
+    namespace: string,
+    suffix: string,
+    value: Uint8Array,
+    options: PutOptions = {},
+  ): Promise<PutOutcome> {
+    const { rules, self, counters } = this.#deps;
+    const key = rules.key(namespace, suffix);
+    await this.#local.write(key, value);
+    counters.add('put');
+    // With what was held before: holders then get one union instead of two parts.
+    const whole = (await this.#readLocal(key)) ?? value;
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const holders = await this.#copies.make(key, whole, 'write', timeoutMs, this.#stop.signal);
+    const need = this.#copies.need();
+    const outcome = outcomeOf(need, self, holders);
+    if (outcome.pending > 0) this.#replicator.add(nameOf(rules.of(key)), key);
+    if (outcome.ack !== 'quorum') counters.add('putBelowQuorum');
+    if (options.require !== undefined && !meets(outcome.ack, options.require)) {
+      throw belowRequired(`${namespace}/${suffix}`, need, outcome, options.require);
+    }
+    return outcome;
+  }
+
+  /** @throws BAD_MESSAGE (the key), DISK_FAILED. */
+  async get(
+    namespace: string,
+    suffix: string,
+    options: GetOptions = {},
+  ): Promise<Found | undefined> {
+    const { rules, self, counters, guard } = this.#deps;
+    const key = rules.key(namespace, suffix);
+    const rule = rules.of(key);
+    counters.add('get');
+    const local = await this.#readLocal(key);
+    if (local !== undefined && options.merge !== true) {
+      return { value: local, source: 'local', holders: [self] };
+    }
+    const seen = await readNetwork(
+      { key, rule, local, merge: options.merge === true, signal: this.#stop.signal },
+      {
+        timeoutMs: options.timeoutMs ?? this.#options.timeoutMs,
+        graceMs: this.#options.graceMs,
+        replication: this.#options.replication,
+      },
+      { ...this.#deps, copies: this.#copies, wire: this.#wire },
+    );
+    if (seen.value === undefined) {
+      counters.add('getMiss');
+      return undefined;
+    }
+    if (seen.repair) {
+      counters.add('repair');
+      await guard.store(key, seen.value).then(
+        () => this.#replicator.add(nameOf(rule), key),
+        // A full or failing store must not fail the read; the guard counted a refusal.
+        (err) => this.#deps.log.warn({ err, record: nameOf(rule) }, 'a repair was not stored'),
+      );
+    }
+    const source = local !== undefined && equalBytes(local, seen.value) ? 'local' : 'dht';
+    const holders = local === undefined ? seen.holders : [self, ...seen.holders];
+    return { value: seen.value, source, holders };
+  }
+
+  /**
+   * Writes, reads and drops a value: on the disk, synced, and in the `probe` namespace at the other
+   * members. `degraded` when the network gives less than a quorum, `failed` when the disk fails.
+   */
+  async probe(): Promise<HealthStatus> {
+    const { clock, counters } = this.#deps;
+    const started = clock.now();
+    let status: HealthStatus['status'] = 'healthy';
+    let reason: string | undefined;
+    try {
+      reason = await this.#probeNetwork();
+      if (reason !== undefined) status = 'degraded';
+      await this.#local.checkDisk();
+    } catch (thrown) {
+      status = 'failed';
+      reason = toBzzzError(thrown).message;
+    }
+    if (status !== 'healthy') counters.add('probeFailed');
+    this.#health = this.#status(status, clock.now() - started, reason);
+    return this.#health;
+  }
+
+  /** The last probe's result, without a new one. */
+  get health(): HealthStatus {
+    return this.#health;
+  }
+
+  async #probeNetwork(): Promise<string | undefined> {
+    const { rules, self, clock, random, guard } = this.#deps;
+    const key = rules.key(PROBE.name, self);
+    const value = probeValue(clock.wallMs(), random.bytes(16));
+    const { timeoutMs } = this.#options;
+    const holders = await this.#copies.make(key, value, 'write', timeoutMs, this.#stop.signal);
+    await guard.drop(key);
+    const need = this.#copies.need();
+    if (!holders.includes(self)) return 'this node cannot store records for others';
+    if (holders.length >= need.quorum) return undefined;
+    return `${holders.length} of ${need.copies} copies reached, ${need.quorum} needed`;
+  }
+
+  #status(status: HealthStatus['status'], latencyMs: number, reason?: string): HealthStatus {
+    const { clock, counters } = this.#deps;
+    return {
+      component: 'dht',
+      backend: 'real',
+      status,
+      last_check: new Date(clock.wallMs()).toISOString(),
+      error_count: counters.get('peerError') + counters.get('rubbish') + counters.get('falseAck'),
+      latency_ms: Math.round(latencyMs * 10) / 10,
+      ...(reason === undefined ? {} : { reason }),
+    };
+  }
+
+  /** The union of the journalled and the held copy; damaged ones are counted and left out. */
+  async #readLocal(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const { rules, guard, counters } = this.#deps;
+    const [own, held] = await Promise.all([this.#local.read(key), guard.load(key)]);
+    if (held === undefined || (own !== undefined && equalBytes(own, held))) return own;
+    let rule: ReturnType<Rules['check']>;
+    try {
+      rule = rules.check(key, held);
+    } catch {
+      counters.add('localCorrupt');
+      return own;
+    }
+    return own === undefined ? held : rules.join(rule, own, held);
+  }
+
+  /** @returns whether all copies are there. */
+  async #ensure(key: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const value = await this.#readLocal(key);
+    if (value === undefined) return true;
+    const { timeoutMs } = this.#options;
+    const holders = await this.#copies.make(key, value, 'ask', timeoutMs, signal);
+    return outcomeOf(this.#copies.need(), this.#deps.self, holders).pending === 0;
+  }
+
+  /** The journal first, then what is held for others. `from`: '' or a datastore key. */
+  async #republish(from: string, signal: AbortSignal): Promise<string | undefined> {
+    const { guard } = this.#deps;
+    if (from === '') await this.#republishAll(await this.#journalOnly(), signal);
+    const { keys, next } = await guard.page(from, SLICE);
+    await this.#republishAll(keys, signal);
+    return next;
+  }
+
+  /** Journalled records that the guard does not hold: the rest is met among the held ones. */
+  async #journalOnly(): Promise<readonly Uint8Array[]> {
+    const missing: Uint8Array[] = [];
+    for (const key of await this.#local.keys()) {
+      if ((await this.#deps.guard.load(key)) === undefined) missing.push(key);
+    }
+    return missing;
+  }
+
+  async #republishAll(keys: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+    const { counters, rules } = this.#deps;
+    for (const key of keys) {
+      if (signal.aborted) return;
+      if (await this.#ensure(key, signal)) counters.add('republished');
+      else this.#replicator.add(nameOf(rules.of(key)), key);
+    }
+  }
+}
+
+function belowRequired(
+  record: string,
+  need: Need,
+  outcome: PutOutcome,
+  required: PutOptions['require'],
+): BzzzError {
+  const { ack, holders, pending } = outcome;
+  return new BzzzError('NO_QUORUM', `record ${record} reached ${ack}, not ${required}`, {
+    why: `${holders.length} of ${need.copies} copies were read back, ${need.quorum} are a quorum`,
+    details: { ack, holders, pending, required, quorum: need.quorum },
+  });
+}

@@ -1,0 +1,111 @@
+/** The journal: what this node wrote, whatever becomes of the network. */
+import { describe, expect, it } from 'vitest';
+import type { PeerId } from '../../src/base/brands.ts';
+import { BzzzError } from '../../src/base/errors.ts';
+import type { KeyValue, WriteOptions } from '../../src/base/ports.ts';
+import { Counters } from '../../src/dht/counters.ts';
+import { LocalStore } from '../../src/dht/local.ts';
+import { memoryKeyValue, testClock, testRandom } from '../support/world.ts';
+import { content, openDisk, RULES, sequence } from './support.ts';
+
+const self = 'self' as PeerId;
+const make = (journal: KeyValue = memoryKeyValue()) => {
+  const counters = new Counters();
+  const deps = { self, journal, rules: RULES, clock: testClock(), random: testRandom('x') };
+  return { store: new LocalStore({ ...deps, counters }), counters };
+};
+
+describe('the local backend', () => {
+  it('gives back what was put, also after a restart', async () => {
+    const disk = await openDisk();
+    const { suffix, value } = content('kept');
+    await make(disk.store.root.sub('journal')).store.put('c', suffix, value);
+    const { store } = make(disk.store.root.sub('journal'));
+    const found = await store.get('c', suffix);
+    expect(found && [...found.value]).toEqual([...value]);
+    expect(found).toMatchObject({ source: 'local', holders: [self] });
+    expect(await store.get('c', content('other').suffix)).toBeUndefined();
+    await disk.remove();
+  });
+
+  it('is on the disk before it says so (A7)', async () => {
+    const options: (WriteOptions | undefined)[] = [];
+    const memory = memoryKeyValue();
+    const spy: KeyValue = {
+      ...memory,
+      put: (key, value, given) => {
+        options.push(given);
+        return memory.put(key, value);
+      },
+    };
+    const { suffix, value } = content('kept');
+    await make(spy).store.put('c', suffix, value);
+    expect(options).toEqual([{ sync: true }]);
+  });
+
+  it('merges, concurrent writes included, and never goes back', async () => {
+    const { store } = make();
+    await Promise.all([3, 1, 2, 5, 4].map((n) => store.put('u', 's', Uint8Array.of(n))));
+    expect((await store.get('u', 's'))?.value).toEqual(Uint8Array.of(1, 2, 3, 4, 5));
+    await store.put('n', 'x', sequence('x', 9));
+    await store.put('n', 'x', sequence('x', 3));
+    expect((await store.get('n', 'x'))?.value).toEqual(sequence('x', 9));
+  });
+
+  it('refuses what does not belong under the key, and journals nothing of it', async () => {
+    const { store } = make();
+    const bad = store.put('c', content('a').suffix, content('b').value);
+    await expect(bad).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
+    await expect(store.put('nope', 'x', Uint8Array.of(1))).rejects.toMatchObject({
+      code: 'BAD_MESSAGE',
+    });
+    expect(await store.keys()).toEqual([]);
+  });
+
+  it('reaches `local` only, and says so when more is required', async () => {
+    const { store } = make();
+    const { suffix, value } = content('x');
+    expect(await store.put('c', suffix, value)).toMatchObject({ ack: 'local' });
+    const strict = store.put('c', suffix, value, { require: 'one' });
+    await expect(strict).rejects.toMatchObject({ code: 'NO_QUORUM', exit: 5 });
+    expect(await store.get('c', suffix)).toBeDefined();
+  });
+
+  it('does not serve a value that the disk changed, and takes a good one over it', async () => {
+    const map = new Map<string, Uint8Array>();
+    const { store, counters } = make(memoryKeyValue(map));
+    await store.put('n', 'x', sequence('x', 9));
+    map.set('n/x', sequence('y', 99));
+    expect(await store.get('n', 'x')).toBeUndefined();
+    expect(counters.get('localCorrupt')).toBe(1);
+    await store.put('n', 'x', sequence('x', 1));
+    expect((await store.get('n', 'x'))?.value).toEqual(sequence('x', 1));
+  });
+
+  it('lists what it holds', async () => {
+    const { store } = make();
+    await store.put('n', 'x', sequence('x', 1));
+    await store.probe();
+    expect(await store.keys()).toEqual([RULES.key('n', 'x')]);
+  });
+
+  it('is failed, with a reason, when the disk is (P5)', async () => {
+    const full: KeyValue = {
+      ...memoryKeyValue(),
+      put: () => Promise.reject(new BzzzError('DISK_FAILED', 'no space left')),
+    };
+    const { store } = make(full);
+    expect(await store.probe()).toMatchObject({
+      component: 'dht',
+      backend: 'mock',
+      status: 'failed',
+      error_count: 1,
+      reason: 'no space left',
+    });
+    const { suffix, value } = content('x');
+    await expect(store.put('c', suffix, value)).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    const lying: KeyValue = { ...memoryKeyValue(), get: async () => Uint8Array.of(1) };
+    expect(await make(lying).store.probe()).toMatchObject({ status: 'failed' });
+    expect(await make().store.probe()).toMatchObject({ status: 'healthy', error_count: 0 });
+  });
+});
