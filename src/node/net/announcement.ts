@@ -1,0 +1,156 @@
+/**
+ * What a node says of itself, signed, and the book that every other node keeps of it.
+ *
+ * The book ages an announcement by the reader's own monotonic clock, from the receipt of a higher
+ * (boot, seq): hosts' clocks need not agree, and a replay makes nobody younger.
+ * @module
+ */
+import { z } from 'zod';
+import type { ClusterId, Epoch, PeerId } from '../../base/brands.ts';
+import { toHex } from '../../base/bytes.ts';
+import { decode, encode, field } from '../../base/codec.ts';
+import { openEnvelope } from '../../base/envelope.ts';
+import { BzzzError } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Signer } from '../../base/ports.ts';
+import { ROLES, type Role } from '../../roster/types.ts';
+
+/** One node's word about itself. */
+export interface Announcement {
+  readonly v: 1;
+  readonly peerId: PeerId;
+  /** Durable boot counter, then a number that grows within the run: what is newer wins. */
+  readonly boot: number;
+  readonly seq: number;
+  /** 8 random bytes per run, so that two processes with one identity are told apart. */
+  readonly run: Uint8Array;
+  /** Multiaddrs without a peer id. */
+  readonly addrs: readonly string[];
+  /** null until the node is admitted. */
+  readonly role: Role | null;
+  /** Keystore open, accepting sessions. */
+  readonly partyReady: boolean;
+  readonly draining: boolean;
+  readonly capabilities: {
+    readonly suites: readonly string[];
+    readonly protocols: readonly string[];
+  };
+  /** Live sessions. */
+  readonly load: number;
+  readonly rosterEpoch: Epoch;
+  /** Of the effective configuration, to notice hosts that differ; hex or empty. */
+  readonly configHash: string;
+  readonly version: string;
+  readonly name?: string;
+}
+
+const words = z.array(z.string().min(1).max(64)).max(32);
+
+const schema = z.strictObject({
+  v: z.literal(1),
+  peerId: field.peerId,
+  boot: field.uint,
+  seq: field.uint,
+  run: field.bytes(8),
+  addrs: z.array(z.string().min(1).max(256)).max(LIMITS.addressesPerPeer),
+  role: z.enum(ROLES).nullable(),
+  partyReady: z.boolean(),
+  draining: z.boolean(),
+  capabilities: z.strictObject({ suites: words, protocols: words }),
+  load: z.int().min(0).max(1_000_000),
+  rosterEpoch: field.epoch,
+  configHash: z.string().max(64),
+  version: z.string().max(64),
+  name: z.string().min(1).max(LIMITS.nameBytes).exactOptional(),
+});
+
+const domain = (clusterId: ClusterId): string => `bzzz/${clusterId}/announce/1`;
+
+/** @throws TOO_LARGE. */
+export function sealAnnouncement(
+  clusterId: ClusterId,
+  signer: Signer,
+  announcement: Announcement,
+): Uint8Array {
+  const sealed = signer.seal(domain(clusterId), encode(announcement));
+  if (sealed.length <= LIMITS.announcementBytes) return sealed;
+  throw new BzzzError('TOO_LARGE', `an announcement of ${sealed.length} bytes`);
+}
+
+/** @throws BAD_MESSAGE: form, signature, another cluster's, or signed by somebody else. */
+export function openAnnouncement(clusterId: ClusterId, sealed: Uint8Array): Announcement {
+  if (sealed.length > LIMITS.announcementBytes) {
+    throw new BzzzError('BAD_MESSAGE', `an announcement of ${sealed.length} bytes`);
+  }
+  const { signer, payload } = openEnvelope(domain(clusterId), sealed);
+  const announcement = decode('announcement', schema, payload, LIMITS.announcementBytes);
+  if (announcement.peerId !== signer) {
+    throw new BzzzError('BAD_MESSAGE', `${signer} announces ${announcement.peerId}`);
+  }
+  return announcement;
+}
+
+/** An announcement with its envelope, which is passed on as it came. */
+export interface Entry {
+  readonly announcement: Announcement;
+  readonly sealed: Uint8Array;
+  /** Reader's monotonic clock, ms. */
+  readonly receivedAt: number;
+}
+
+/**
+ * `two-runs`: two processes announce with one identity: a copied data directory, or an old backup
+ * brought back while the original runs.
+ */
+export type Verdict = 'new' | 'old' | 'two-runs';
+
+const isNewer = (a: Announcement, b: Announcement): boolean =>
+  a.boot > b.boot || (a.boot === b.boot && a.seq > b.seq);
+
+/** Newest announcement of every peer. Pure: the caller tells the time. */
+export class AnnouncementBook {
+  readonly #entries = new Map<PeerId, Entry>();
+  readonly #maxAgeMs: number;
+
+  constructor(maxAgeMs: number = LIMITS.announceAgeMs) {
+    this.#maxAgeMs = maxAgeMs;
+  }
+
+  /**
+   * Takes an opened announcement in.
+   * @param ageMs how old its giver says it is; it can only make it older.
+   */
+  take(announcement: Announcement, sealed: Uint8Array, nowMs: number, ageMs = 0): Verdict {
+    const known = this.#entries.get(announcement.peerId);
+    const clash =
+      known !== undefined &&
+      known.announcement.boot === announcement.boot &&
+      toHex(known.announcement.run) !== toHex(announcement.run);
+    if (known === undefined || isNewer(announcement, known.announcement)) {
+      const receivedAt = nowMs - Math.max(0, ageMs);
+      this.#entries.set(announcement.peerId, { announcement, sealed, receivedAt });
+      return clash ? 'two-runs' : 'new';
+    }
+    return clash ? 'two-runs' : 'old';
+  }
+
+  /** The newest word of a peer, however old. */
+  get(peer: PeerId): Entry | undefined {
+    return this.#entries.get(peer);
+  }
+
+  isFresh(peer: PeerId, nowMs: number): boolean {
+    const entry = this.#entries.get(peer);
+    return entry !== undefined && nowMs - entry.receivedAt < this.#maxAgeMs;
+  }
+
+  /** What stands within its 30 s. */
+  fresh(nowMs: number): readonly Entry[] {
+    return [...this.#entries.values()].filter((e) => nowMs - e.receivedAt < this.#maxAgeMs);
+  }
+
+  /** Forgets those who are no members any more. */
+  keep(isMember: (peer: PeerId) => boolean): void {
+    for (const peer of this.#entries.keys()) if (!isMember(peer)) this.#entries.delete(peer);
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * The network of one node, put together: host, gate, admission, joining, direct streams, gossip,
+ * announcements, discovery, peering. The daemon registers its handlers between `create` and `start`.
+ * @module
+ */
+import type { Ed25519PrivateKey } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { type Entrance, parseEntrance } from '../../../bootstrap/entrance.ts';
+import type { PeerId } from '../../base/brands.ts';
+import type { BzzzError } from '../../base/errors.ts';
+import type { Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
+import type { Invitation } from '../../roster/invitation.ts';
+import type { InvitationBook } from '../../roster/invitation-book.ts';
+import { JoinDesk } from '../../roster/join.ts';
+import type { RosterService } from '../../roster/service.ts';
+import type { Source } from './address-book.ts';
+import { normalise } from './address-book.ts';
+import { Admission } from './admission.ts';
+import { Announcer, type SelfState } from './announce.ts';
+import type { Announcement } from './announcement.ts';
+import { DirectService } from './direct.ts';
+import { Discovery } from './discovery.ts';
+import { finderOf, tableOf } from './finder.ts';
+import { Gate } from './gate.ts';
+import { GossipService } from './gossip.ts';
+import { createHost, type Host, type HostDeps, startHost } from './host.ts';
+import { Joining } from './joining.ts';
+import { Peering } from './peering.ts';
+import { joinPort, rosterPort } from './ports.ts';
+import { protocolNames } from './protocols.ts';
+
+/** Settings; times in ms. */
+export interface NetworkOptions {
+  readonly key: Ed25519PrivateKey;
+  /** Durable boot counter of this run. */
+  readonly boot: number;
+  readonly version: string;
+  readonly name: string | undefined;
+  readonly listen: readonly string[];
+  readonly announce: readonly string[];
+  readonly maxConnections: number;
+  readonly mdns: boolean;
+  /** From `bootstrap/loader.ts`. */
+  readonly entrances: readonly Entrance[];
+  readonly discoveryRefreshMs: number;
+  readonly announceIntervalMs: number;
+  /** What the node says of itself at first. */
+  readonly state: SelfState;
+  /** Present while this node is not admitted. */
+  readonly invitation: Invitation | undefined;
+  /** Shorter patience for tests. */
+  readonly timing?: {
+    readonly strangerMs?: number;
+    readonly helloMs?: number;
+    readonly frameMs?: number;
+  };
+}
+
+export interface NetworkDeps {
+  readonly roster: RosterService;
+  readonly invitations: InvitationBook;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** A namespace of its own. */
+  readonly store: KeyValue;
+  /** From `dht/options.ts` and `dht/guard.ts`. */
+  readonly kad: HostDeps['kad'];
+  readonly datastore: HostDeps['datastore'];
+  /** For the event log: `peer.connected`, `peer.disconnected`, `identity.copied`, `join.refused`. */
+  readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
+  /** The invitation is of no use any more. */
+  readonly joinRefused: (reason: BzzzError) => void;
+}
+
+/** A member as this node's network knows it. */
+export interface PeerStatus {
+  readonly peerId: PeerId;
+  readonly addrs: readonly string[];
+  /** A direct stream is open. */
+  readonly connected: boolean;
+  /** Last round trip of the connection monitor. */
+  readonly rttMs: number | null;
+  readonly sources: readonly Source[];
+  readonly announcement: Announcement | undefined;
+  /** The announcement is within its 30 s. */
+  readonly fresh: boolean;
+}
+
+const PETITION = 'roster/petition';
+
+/** Everything of the network that the daemon uses. */
+export class Network implements Service {
+  readonly name = 'network';
+  readonly host: Host;
+  readonly gate: Gate;
+  readonly admission: Admission;
+  readonly direct: DirectService;
+  readonly gossip: GossipService;
+  readonly announcer: Announcer;
+  readonly discovery: Discovery;
+  readonly peering: Peering;
+  /** Requests to join and to leave; `desk.leave()` removes this node. */
+  readonly desk: JoinDesk;
+  readonly #joining: Joining;
+  readonly #options: NetworkOptions;
+  readonly #deps: NetworkDeps;
+  #unsubscribe: (() => void)[] = [];
+
+  private constructor(host: Host, gate: Gate, options: NetworkOptions, deps: NetworkDeps) {
+    const { roster, signer, clock, random, log } = deps;
+    const names = protocolNames(roster.view.tag);
+    const self = signer.peerId;
+    const chance = (): number => (random.bytes(1)[0] ?? 0) / 256;
+    this.#options = options;
+    this.#deps = deps;
+    this.host = host;
+    this.gate = gate;
+    const cut = (peer: PeerId, reason: string): void => this.admission.cut(peer, reason);
+    const isMember = (peer: PeerId): boolean => roster.view.standing(peer) === 'member';
+
+    this.direct = new DirectService(
+      {
+        self,
+        run: { boot: options.boot, instance: random.bytes(16) },
+        protocol: names.direct,
+        ...options.timing,
+      },
+      { host, gate, clock, log, isMember, cut, anomaly: (peer) => this.#copied(peer) },
+    );
+    this.desk = new JoinDesk({
+      ...deps,
+      logger: log,
+      forward: (to, petition) => this.direct.request(to, PETITION, petition),
+    });
+    this.direct.handle(PETITION, (from, petition) => this.desk.serveForwarded(petition, from));
+    const port = rosterPort(roster, this.desk, clock);
+    this.admission = new Admission(
+      { self, protocol: names.roster, ...options.timing },
+      { host, gate, roster: port, clock, log },
+    );
+    gate.bind(this.admission);
+    this.#joining = new Joining(
+      { protocol: names.join },
+      {
+        host,
+        clock,
+        log,
+        chance,
+        isMember,
+        serveJoin: port.serveJoin,
+        wish:
+          options.invitation === undefined || isMember(self)
+            ? undefined
+            : joinPort(roster, options.invitation, signer, options.name),
+        isAdmitted: () => isMember(self) && roster.checkpointReached,
+        refused: (reason) => this.#refused(reason),
+      },
+    );
+    this.gossip = new GossipService({
+      pubsub: host.services.pubsub,
+      names,
+      clock,
+      log,
+      isMember,
+      cut,
+    });
+    this.discovery = new Discovery(
+      { self, refreshMs: options.discoveryRefreshMs },
+      {
+        clock,
+        log,
+        roster: () => roster.view,
+        isConnected: (peer) => this.peering.isConnected(peer),
+        finder: finderOf(host.services.dht),
+        store: deps.store,
+        found: (peer, fresh) => this.peering.hint(peer, fresh),
+      },
+    );
+    this.peering = new Peering(
+      { self, entrances: entrancesOf(options) },
+      {
+        host,
+        clock,
+        log,
+        chance,
+        roster: () => roster.view,
+        addrs: (peer) => this.discovery.book.addrs(peer),
+        evict: (peer) => tableOf(host.services.dht).remove(peer),
+      },
+    );
+    this.announcer = new Announcer(
+      {
+        intervalMs: options.announceIntervalMs,
+        boot: options.boot,
+        run: random.bytes(8),
+        version: options.version,
+        name: options.name,
+        state: options.state,
+      },
+      {
+        signer,
+        clock,
+        log,
+        direct: this.direct,
+        gossip: this.gossip,
+        roster: () => roster.view,
+        addrs: () => ownAddresses(host),
+        heard: (announcement) => this.#heard(announcement),
+        copied: (peer) => this.#copied(peer),
+      },
+    );
+  }
+
+  /** Makes everything; nothing listens yet. Register handlers and topics, then `start`. */
+  static async create(options: NetworkOptions, deps: NetworkDeps): Promise<Network> {
+    const { clock, log } = deps;
+    const gate = new Gate({ sweepMs: 5_000 }, { clock, log });
+    // The host asks back before the network that answers exists; it asks nothing before it starts.
+    const late: { network?: Network } = {};
+    const host = await createHost(
+      {
+        key: options.key,
+        names: protocolNames(deps.roster.view.tag),
+        listen: options.listen,
+        announce: options.announce.flatMap((addr) => normalise(addr) ?? []),
+        maxConnections: options.maxConnections,
+        mdns: options.mdns,
+        version: options.version,
+      },
+      {
+        gate,
+        log,
+        kad: deps.kad,
+        datastore: deps.datastore,
+        sighted: (source, peer, addrs) => late.network?.discovery.sighted(source, peer, addrs),
+        mayDial: (peer) => late.network?.peering.mayDial(peer) ?? false,
+      },
+    );
+    late.network = new Network(host, gate, options, deps);
+    return late.network;
+  }
+
+  /** @throws BAD_CONFIG when no socket could be bound; nothing is left running then. */
+  async start(): Promise<void> {
+    const { roster, emit } = this.#deps;
+    try {
+      await this.admission.start();
+      await this.direct.start();
+      await this.#joining.start();
+      this.#listen();
+      await startHost(this.host, this.#options.listen);
+      this.gossip.start();
+      this.gate.start();
+      await this.discovery.start();
+      await this.peering.start();
+      await this.announcer.start();
+    } catch (thrown) {
+      await this.stop();
+      throw thrown;
+    }
+    this.#unsubscribe.push(
+      roster.onChange(() => this.#rosterChanged()),
+      this.direct.onPeer((peerId, live) => {
+        emit(live ? 'peer.connected' : 'peer.disconnected', { peerId });
+      }),
+    );
+  }
+
+  /** Ends every timer, stream and listener. */
+  async stop(): Promise<void> {
+    for (const end of this.#unsubscribe) end();
+    this.#unsubscribe = [];
+    await this.announcer.stop();
+    await this.peering.stop();
+    await this.discovery.stop();
+    await this.#joining.stop();
+    await this.direct.stop();
+    this.gate.stop();
+    this.gossip.stop();
+    await this.admission.stop();
+    await this.host.stop();
+  }
+
+  /** Addresses under which others reach this node, with its peer id: for `invite` and `status`. */
+  addresses(): readonly string[] {
+    return ownAddresses(this.host).map((addr) => `${addr}/p2p/${this.#deps.signer.peerId}`);
+  }
+
+  /** Every other member, as `bzzz peers` shows it. */
+  peers(): readonly PeerStatus[] {
+    const { roster, signer } = this.#deps;
+    const live = new Set(this.direct.connected());
+    return [...roster.view.members.keys()]
+      .filter((peerId) => peerId !== signer.peerId)
+      .map((peerId) => {
+        const latest = this.announcer.latest(peerId);
+        const [connection] = this.host.getConnections(peerIdFromString(peerId));
+        return {
+          peerId,
+          addrs: this.discovery.book.addrs(peerId),
+          connected: live.has(peerId),
+          rttMs: connection?.rtt ?? null,
+          sources: this.discovery.book.sources(peerId),
+          announcement: latest?.announcement,
+          fresh: latest?.fresh ?? false,
+        };
+      });
+  }
+
+  /** What libp2p says, before anything else can happen. */
+  #listen(): void {
+    this.host.addEventListener('peer:identify', (event) => {
+      const { peerId, listenAddrs } = event.detail;
+      this.discovery.sighted(undefined, peerId.toString() as PeerId, listenAddrs.map(String));
+    });
+    this.host.addEventListener('self:peer:update', () => this.announcer.poke());
+    this.host.addEventListener('connection:open', (event) => {
+      const { direction, remotePeer, remoteAddr } = event.detail;
+      if (direction !== 'outbound') return;
+      this.discovery.sighted(undefined, remotePeer.toString() as PeerId, [remoteAddr.toString()]);
+    });
+  }
+
+  #rosterChanged(): void {
+    this.direct.membersChanged();
+    this.announcer.membersChanged();
+    this.peering.refresh();
+    this.discovery.lookSoon();
+  }
+
+  #heard(announcement: Announcement): void {
+    const { peerId, addrs, rosterEpoch } = announcement;
+    this.discovery.sighted('announce', peerId, addrs);
+    if (rosterEpoch !== this.#deps.roster.view.epoch) void this.admission.exchange(peerId);
+  }
+
+  #refused(reason: BzzzError): void {
+    const { code, message } = reason;
+    this.#deps.emit('join.refused', { code, message });
+    this.#deps.joinRefused(reason);
+  }
+
+  #copied(peerId: PeerId): void {
+    this.#deps.log.error({ peerId }, 'two processes use one identity');
+    this.#deps.emit('identity.copied', { peerId });
+  }
+}
+
+/** Addresses without the peer id. */
+const ownAddresses = (host: Host): readonly string[] =>
+  host.getMultiaddrs().flatMap((addr) => normalise(addr.toString()) ?? []);
+
+/** Bootstrap peers, and those that the invitation names. */
+function entrancesOf(options: NetworkOptions): readonly Entrance[] {
+  const invited = options.invitation?.addresses ?? [];
+  return [...invited.map(parseEntrance), ...options.entrances];
+}
