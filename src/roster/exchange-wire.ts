@@ -17,8 +17,8 @@ import { decode, encode, field } from '../base/codec.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Chain, hashAt } from './chain.ts';
 import { rosterField } from './fields.ts';
-import { wireErrorSchema } from './join-wire.ts';
 import type { Standing } from './types.ts';
+import { wireErrorSchema } from './wire-error.ts';
 
 const entryField = field.bytesUpTo(LIMITS.rosterEntryBytes);
 const sampleSchema = z.strictObject({ epoch: field.epoch, hash: rosterField.hash });

@@ -33,8 +33,8 @@ import {
   type Hello,
   helloOf,
 } from './exchange-wire.ts';
-import { errorForWire } from './join-wire.ts';
 import type { Standing } from './types.ts';
+import { errorForWire } from './wire-error.ts';
 
 export interface ExchangeState {
   readonly phase: 'greeting' | 'fetching' | 'extending' | 'finishing' | 'proving' | 'ended';

@@ -55,6 +55,7 @@ const checksum = (bytes: Uint8Array): Uint8Array =>
 /**
  * @param addresses multiaddrs, best first; those beyond {@link LIMITS.invitationAddresses} and
  * repetitions are left out.
+ * @throws BAD_USAGE: an address that is none.
  */
 export function encodeInvitation(
   parts: Pick<Invitation, 'genesis' | 'sealedToken' | 'secret' | 'checkpoint' | 'addresses'>,
@@ -66,9 +67,21 @@ export function encodeInvitation(
     token: parts.sealedToken,
     secret: parts.secret,
     checkpoint: parts.checkpoint,
-    addresses: addresses.map((address) => multiaddr(address).bytes),
+    addresses: addresses.map(addressBytes),
   });
   return PREFIX + toBase32(Buffer.concat([bytes, checksum(bytes)]));
+}
+
+function addressBytes(address: string): Uint8Array {
+  try {
+    const { bytes } = multiaddr(address);
+    if (bytes.length <= ADDRESS_BYTES) return bytes;
+  } catch {
+    // the library's reason says no more than the address itself
+  }
+  throw new BzzzError('BAD_USAGE', `"${address}" is not an address to invite to`, {
+    hint: 'correct BZZZ_ANNOUNCE_ADDRS or BZZZ_LISTEN, e.g. /ip4/192.168.1.10/tcp/4750',
+  });
 }
 
 /**

@@ -24,6 +24,7 @@ import { rosterField } from './fields.ts';
 import { assertMemberName } from './genesis.ts';
 import type { Invitation } from './invitation.ts';
 import { invitationKeyId, type OpenedToken, openToken, signerOfSecret } from './token.ts';
+import { errorForWire, wireErrorSchema } from './wire-error.ts';
 
 /** A join request whose seals hold. Whether it is granted is for a voter to judge. */
 export interface JoinPetition extends OpenedToken {
@@ -72,21 +73,6 @@ const proofSchema = z.strictObject({
   id: rosterField.invitationId,
   peer: rosterField.peerId,
   name: rosterField.memberName.exactOptional(),
-});
-
-/** Text of another host on its way to a terminal: printable, and not too long. */
-const TEXT_LENGTH = 512;
-const printable = z
-  .string()
-  .max(TEXT_LENGTH)
-  .regex(/^[^\p{Cc}\p{Cf}]*$/u, 'expected printable text');
-
-/** An error as a peer sends it; `BzzzError.fromShape` makes one of ours of it. */
-export const wireErrorSchema = z.strictObject({
-  code: printable,
-  message: printable,
-  why: printable.exactOptional(),
-  try: printable.exactOptional(),
 });
 
 const answerSchema = z.discriminatedUnion('ok', [
@@ -177,21 +163,10 @@ function openJoin(
   return proof.name === undefined ? petition : { ...petition, name: proof.name };
 }
 
-/** Of an error only code and texts travel; they are cut to what the other side takes. */
+/** Of an error only what {@link errorForWire} lets through travels. */
 export function encodeAnswer(answer: Answer): Uint8Array {
   if (answer.ok) return encode({ v: 1, ...answer });
   return encode({ v: 1, ok: false, error: errorForWire(answer.error) });
-}
-
-/** Code and texts of an error in the form that {@link wireErrorSchema} takes. */
-export function errorForWire(error: ErrorShape): object {
-  const clean = (text: string) => text.replace(/[\p{Cc}\p{Cf}]/gu, ' ').slice(0, TEXT_LENGTH);
-  return {
-    code: error.code,
-    message: clean(error.message),
-    ...(error.why === undefined ? {} : { why: clean(error.why) }),
-    ...(error.try === undefined ? {} : { try: clean(error.try) }),
-  };
 }
 
 /** @throws BAD_MESSAGE. */

@@ -191,15 +191,9 @@ export class JoinDesk {
     } catch (thrown) {
       const error = toBzzzError(thrown);
       logger.warn({ peer, via, error: error.toShape() }, 'petition refused');
-      return encodeAnswer({ ok: false, error: forStrangers(error).toShape() });
+      return encodeAnswer({ ok: false, error: error.toShape() });
     }
   }
-}
-
-/** The text a peer may read: nothing of this host's disk and inner workings. */
-function forStrangers(error: BzzzError): BzzzError {
-  if (error.exit !== 1) return error;
-  return new BzzzError(error.code, 'the member could not decide; its log says why');
 }
 
 /**
