@@ -151,18 +151,33 @@ function handle(context: Context, input: SigningInput): void {
 }
 
 function onStart(context: Context): void {
-  const { state, deps } = context;
+  const { state } = context;
   const { start, rank } = state.session;
   if (state.phase !== 'ready') return;
   state.phase = 'running';
   event(context, 'started', { rank });
-  if (start.result !== undefined) {
-    onForeignResult(context, start.result);
-    return;
-  }
+  if (start.result !== undefined && isKnown(context, start.result)) return;
   setTimer(context, 'deadline', start.sealed.proposal.ttlMs);
+  if (state.supersededBy === undefined) takeTurn(context);
+}
+
+/** Whether the node's own copy of a result ends the session. A bad copy must not stop it. */
+function isKnown(context: Context, record: Uint8Array): boolean {
+  try {
+    onForeignResult(context, record);
+    return true;
+  } catch (error) {
+    if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+    context.effects.push({ type: 'ignored', from: context.deps.self, reason: error.message });
+    return false;
+  }
+}
+
+/** The proposer drives at once, the others when nobody else gets on. */
+function takeTurn(context: Context): void {
+  const { rank } = context.state.session;
   if (rank === 0) startAttempt(context);
-  else setTimer(context, 'takeover', rank * deps.timing.rankMs);
+  else setTimer(context, 'takeover', rank * context.deps.timing.rankMs);
 }
 
 function onMessage(context: Context, from: PeerId, envelope: Uint8Array): void {
@@ -246,7 +261,8 @@ function onTakeover(context: Context): void {
 /** Stands back: stops driving and answers no driver. Nonces that were committed stay unused. */
 function onSuperseded(context: Context, by: SessionId): void {
   const { state } = context;
-  if (state.phase !== 'running' || state.supersededBy === by) return;
+  const live = state.phase === 'ready' || state.phase === 'running';
+  if (!live || state.supersededBy === by) return;
   state.supersededBy = by;
   state.drive = undefined;
   clearTimer(context, 'drive');
@@ -256,13 +272,11 @@ function onSuperseded(context: Context, by: SessionId): void {
 
 /** The other session ended without a result. */
 function onResumed(context: Context): void {
-  const { state, deps } = context;
-  if (state.phase !== 'running' || state.supersededBy === undefined) return;
+  const { state } = context;
+  if (state.supersededBy === undefined) return;
   state.supersededBy = undefined;
   event(context, 'resumed');
-  const { rank } = state.session;
-  if (rank === 0) startAttempt(context);
-  else setTimer(context, 'takeover', rank * deps.timing.rankMs);
+  if (state.phase === 'running') takeTurn(context);
 }
 
 /** Only the proposer may cancel; anyone else who is asked to can but withdraw itself. */
