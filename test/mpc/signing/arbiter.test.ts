@@ -1,0 +1,116 @@
+/** Which of several sessions of one request a holder works on (S6). */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { millis, type RequestId, type SessionId } from '../../../src/base/brands.ts';
+import {
+  type ArbiterInput,
+  type ArbiterState,
+  NO_SESSIONS,
+  SHARE_BINDS_MS,
+  stepArbiter,
+} from '../../../src/mpc/signing/arbiter.ts';
+
+const sid = (n: number): SessionId => n.toString(16).padStart(64, '0') as SessionId;
+const request = (n: number): RequestId => n.toString(16).padStart(64, 'e') as RequestId;
+
+/** A node's sessions, with who stands back for whom as the machines were told. */
+function desk() {
+  let state: ArbiterState = NO_SESSIONS;
+  const told = new Map<SessionId, SessionId | undefined>();
+  let recheckMs: number | undefined;
+  const feed = (type: ArbiterInput['type'], n: number, now = 0, r = 1): void => {
+    const step = stepArbiter(state, { type, requestId: request(r), sid: sid(n), now: millis(now) });
+    ({ state, recheckMs } = step);
+    if (type === 'opened' && !told.has(sid(n))) told.set(sid(n), undefined);
+    if (type === 'ended') told.delete(sid(n));
+    for (const { sid: ruled, by } of step.rulings) told.set(ruled, by);
+  };
+  return { feed, told, recheck: () => recheckMs, size: () => state.size };
+}
+
+describe('the arbiter', () => {
+  it('lets a single session run', () => {
+    const { feed, told } = desk();
+    feed('opened', 5);
+    expect([...told]).toEqual([[sid(5), undefined]]);
+  });
+
+  it('yields to the lower live session while no share is out', () => {
+    const { feed, told } = desk();
+    feed('opened', 5);
+    feed('opened', 3);
+    expect(told.get(sid(5))).toBe(sid(3));
+    expect(told.get(sid(3))).toBeUndefined();
+    feed('opened', 9);
+    expect(told.get(sid(9))).toBe(sid(3));
+    feed('opened', 1);
+    for (const n of [3, 5, 9]) expect(told.get(sid(n))).toBe(sid(1));
+  });
+
+  it('goes on with the next when the lowest ends', () => {
+    const { feed, told, size } = desk();
+    for (const n of [5, 3, 9]) feed('opened', n);
+    feed('ended', 3);
+    expect(told.get(sid(5))).toBeUndefined();
+    expect(told.get(sid(9))).toBe(sid(5));
+    feed('ended', 5);
+    feed('ended', 9);
+    expect(told.size).toBe(0);
+    expect(size()).toBe(0);
+  });
+
+  it('stays for a while with the session that a share was released in, then yields', () => {
+    const { feed, told, recheck } = desk();
+    feed('opened', 5, 0);
+    feed('released', 5, 100);
+    feed('opened', 3, 500);
+    expect(told.get(sid(3))).toBe(sid(5));
+    expect(told.get(sid(5))).toBeUndefined();
+    expect(recheck()).toBe(SHARE_BINDS_MS - 400);
+    // Another share does not renew the bond.
+    feed('released', 5, 1_000);
+    expect(recheck()).toBe(SHARE_BINDS_MS - 900);
+    feed('tick', 5, 100 + SHARE_BINDS_MS);
+    expect(told.get(sid(3))).toBeUndefined();
+    expect(told.get(sid(5))).toBe(sid(3));
+    expect(recheck()).toBeUndefined();
+  });
+
+  it('keeps requests apart', () => {
+    const { feed, told } = desk();
+    feed('opened', 5, 0, 1);
+    feed('opened', 3, 0, 2);
+    expect([...told.values()]).toEqual([undefined, undefined]);
+  });
+
+  it('has exactly one session at work per request, after any events', () => {
+    const events = fc.array(
+      fc.record({
+        type: fc.constantFrom('opened', 'released', 'ended', 'tick'),
+        n: fc.integer({ min: 1, max: 5 }),
+        wait: fc.integer({ min: 0, max: 900 }),
+      }),
+      { maxLength: 40 },
+    );
+    fc.assert(
+      fc.property(events, (list) => {
+        const { feed, told, recheck } = desk();
+        let now = 0;
+        for (const { type, n, wait } of list) {
+          now += wait;
+          feed(type, n, now);
+          const atWork = [...told].filter(([, by]) => by === undefined);
+          expect(atWork.length).toBe(told.size === 0 ? 0 : 1);
+          for (const by of told.values()) if (by !== undefined) expect(by).toBe(atWork[0]?.[0]);
+        }
+        // In the end, when all bonds ran out, the lowest is at work.
+        for (let i = 0; i < 6 && told.size > 0; i++) {
+          now += recheck() ?? 0;
+          feed('tick', 1, now);
+        }
+        const lowest = [...told.keys()].sort()[0];
+        if (lowest !== undefined) expect(told.get(lowest)).toBeUndefined();
+      }),
+    );
+  });
+});
