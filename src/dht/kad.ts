@@ -78,9 +78,9 @@ const DEFAULTS: Required<DhtOptions> = {
   retryMs: 1_000,
 };
 
-/** Requests to peers under way at once; the protocol allows 256 streams on a connection. */
-const PARALLEL = 64;
-const WAITING = 8_192;
+/** Requests to one peer under way at once, and waiting for that. */
+const PARALLEL = 6;
+const WAITING = 1_024;
 /** Records of one republishing slice, and the pause behind it in ms. */
 const SLICE = 32;
 const SLICE_PAUSE_MS = 100;

@@ -34,7 +34,7 @@ export interface Sighting {
 export interface Wire {
   /** How many peers the routing table has. */
   size(): number;
-  /** The `count` known peers nearest to `key` (XOR of SHA-256, Kademlia section 2), nearest first. */
+  /** The `count` known peers nearest to `key`, nearest first (Kademlia paper, section 2.1). */
   closest(key: Uint8Array, count: number): readonly PeerId[];
   /** Resolves when the peer says that it stored; whether it did, only a `fetch` tells. */
   store(peer: PeerId, key: Uint8Array, value: Uint8Array, signal: AbortSignal): Promise<void>;
@@ -46,9 +46,9 @@ export interface Wire {
 export interface WireOptions {
   /** Deadline of one request. */
   readonly requestMs: number;
-  /** Requests under way at once; below the stream limit of a connection. */
+  /** Requests to one peer under way at once. More would only make each of them slower. */
   readonly parallel: number;
-  /** Requests waiting for that; more are refused. */
+  /** Requests to one peer waiting for that; more are refused. */
   readonly waiting: number;
 }
 
@@ -80,14 +80,20 @@ export function createWire(
   deps: { readonly clock: Clock; readonly onBusy: () => void },
 ): Wire {
   const inside = insideOf(dht);
-  const slots = new Slots(options.parallel, options.waiting, deps.onBusy);
+  // A line for each peer: one that stalls holds up nobody else's requests.
+  const lines = new Map<PeerId, Slots>();
+  const lineOf = (peer: PeerId): Slots => {
+    const line = lines.get(peer) ?? new Slots(options.parallel, options.waiting, deps.onBusy);
+    lines.set(peer, line);
+    return line;
+  };
 
   const send = async (
     peer: PeerId,
     message: { type: MessageType; key: Uint8Array; record?: Uint8Array },
     outer: AbortSignal,
   ): Promise<Libp2pRecord | undefined> =>
-    slots.run(outer, async () => {
+    lineOf(peer).run(outer, async () => {
       const limit = deadline(deps.clock, options.requestMs, outer);
       try {
         const path = NO_PATH;

@@ -85,7 +85,7 @@ describe('a refused write', () => {
     );
   });
 
-  it('guarded: a holder that refuses is no holder, and 0 acknowledgements are no success', async () => {
+  it('guarded: who refuses is no holder, and 0 acknowledgements are no success', async () => {
     const lonely = await cluster(3);
     for (const node of lonely.slice(1)) {
       answer(node, 'PUT_VALUE', () => Promise.reject(new Error('disk full')));

@@ -177,12 +177,16 @@ async function start(
   return node;
 }
 
+/** The floor of kad-dht's own time-out is too low for a machine that runs all nodes and more. */
+const UNHURRIED = { minTimeout: 10_000, maxTimeout: 10_000 };
+
 /** kad-dht as it comes, with the settings for a LAN and a selector that prefers the higher seq. */
 export async function bareNode(): Promise<BareNode> {
   const disk = await openDisk();
   const { validators: _v, selectors: _s, ...lan } = kadInit('bare', NAMESPACES);
   const init: KadDHTInit = {
     ...lan,
+    networkDialTimeout: UNHURRIED,
     validators: { ucxl: (_key, value) => void seqOf(value) },
     selectors: {
       ucxl: (_key, records) =>
@@ -191,6 +195,9 @@ export async function bareNode(): Promise<BareNode> {
   };
   return start(init, disk, new LevelDatastore(disk.store.db));
 }
+
+/** Times that a busy machine cannot exceed; tests of deadlines set their own. */
+const PATIENT: DhtOptions = { timeoutMs: 20_000, requestMs: 10_000, graceMs: 10_000 };
 
 /** The record store; `members` is the roster, live. */
 export async function storeNode(
@@ -201,17 +208,21 @@ export async function storeNode(
   const counters = new Counters();
   const deps = { rules: RULES, clock: systemClock, counters };
   const guard = new RecordGuard(disk.store.db, options.guard ?? {}, deps);
-  const bare = await start(kadInit('ours', NAMESPACES, counters), disk, guard);
-  const store = new DhtStore(options, {
-    ...deps,
-    self: bare.id,
-    members,
-    guard,
-    journal: disk.store.root.sub('journal'),
-    kad: bare.dht,
-    random: systemRandom,
-    log: quietLogger,
-  });
+  const init = { ...kadInit('ours', NAMESPACES, counters), networkDialTimeout: UNHURRIED };
+  const bare = await start(init, disk, guard);
+  const store = new DhtStore(
+    { ...PATIENT, ...options },
+    {
+      ...deps,
+      self: bare.id,
+      members,
+      guard,
+      journal: disk.store.root.sub('journal'),
+      kad: bare.dht,
+      random: systemRandom,
+      log: quietLogger,
+    },
+  );
   const stop = async (): Promise<void> => {
     await store.stop();
     await bare.stop();
@@ -282,7 +293,7 @@ export async function sendPut(
   record: Uint8Array,
 ): Promise<'stored' | 'refused'> {
   const path = { index: -1, queued: 0, running: 0, total: 0 };
-  const options = { signal: AbortSignal.timeout(3_000), path };
+  const options = { signal: AbortSignal.timeout(15_000), path };
   const message = { type: 'PUT_VALUE', key, record };
   for await (const event of inside(from.dht).network.sendRequest(
     to.libp2p.peerId,
@@ -302,7 +313,7 @@ export async function barePut(
 ): Promise<{ acks: number; errors: number }> {
   let acks = 0;
   let errors = 0;
-  for await (const event of node.dht.put(key, value, { signal: AbortSignal.timeout(3_000) })) {
+  for await (const event of node.dht.put(key, value, { signal: AbortSignal.timeout(15_000) })) {
     if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') acks++;
     if (event.name === 'QUERY_ERROR') errors++;
   }
