@@ -1,0 +1,122 @@
+/**
+ * What a command is given: the options that all commands share, the way to the daemon, and the ways
+ * to speak.
+ * @module
+ */
+
+import { BzzzError } from '../../base/errors.ts';
+import type { Effective, SettingKey } from '../config.ts';
+import { loadConfig } from '../config-load.ts';
+import type { RawValue } from '../config-values.ts';
+import { parseDuration } from '../config-values.ts';
+import { ControlClient } from '../control/client.ts';
+
+/** Options of every command, as commander gives them. */
+export interface SharedOptions {
+  readonly json?: boolean;
+  readonly full?: boolean;
+  readonly socket?: string;
+  readonly dataDir?: string;
+  readonly config?: string;
+  readonly timeout?: string;
+}
+
+/** Where a command's words go. */
+export interface Streams {
+  readonly out: NodeJS.WritableStream;
+  readonly err: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+const ANSWER_MS = 30_000;
+/** `bzzz daemon & bzzz invite`: a daemon that is just starting is waited for. */
+const PATIENCE_MS = 5_000;
+/** The daemon's own time-out comes first, with the reason in it. */
+const SLACK_MS = 2_000;
+
+/** One run of one command. */
+export class Context {
+  readonly options: SharedOptions;
+  readonly signal: AbortSignal;
+  readonly #streams: Streams;
+  /** Settings given as flags, beside the shared ones. */
+  readonly #flags: ReadonlyMap<SettingKey, RawValue>;
+
+  constructor(
+    options: SharedOptions,
+    flags: ReadonlyMap<SettingKey, RawValue>,
+    signal: AbortSignal,
+    streams: Streams,
+  ) {
+    this.options = options;
+    this.signal = signal;
+    this.#flags = flags;
+    this.#streams = streams;
+  }
+
+  get json(): boolean {
+    return this.options.json === true;
+  }
+
+  get full(): boolean {
+    return this.options.full === true;
+  }
+
+  /** `--timeout` in ms. @throws BAD_USAGE. */
+  get timeoutMs(): number | undefined {
+    const { timeout } = this.options;
+    if (timeout === undefined) return undefined;
+    const ms = parseDuration(timeout);
+    if (ms === undefined || ms < 1) {
+      throw new BzzzError('BAD_USAGE', `--timeout ${timeout} is no duration`, {
+        hint: 'give 5m, 30s, 250ms or milliseconds',
+      });
+    }
+    return ms;
+  }
+
+  /** What a call that runs a session is told, and how long to wait for its answer. */
+  sessionTimes(defaultMs: number): { readonly server?: number; readonly client: number } {
+    const ms = this.timeoutMs;
+    return ms === undefined ? { client: defaultMs } : { server: ms, client: ms + SLACK_MS };
+  }
+
+  /** The settings in force for this command. @throws BAD_CONFIG. */
+  settings(): Promise<Effective> {
+    const { socket, dataDir, config } = this.options;
+    const flags = new Map(this.#flags);
+    if (socket !== undefined) flags.set('controlSocket', socket);
+    if (dataDir !== undefined) flags.set('dataDir', dataDir);
+    if (config !== undefined) flags.set('configFile', config);
+    return loadConfig({ flags });
+  }
+
+  /**
+   * A client of this node's daemon.
+   * @param options.patient waits a moment for a daemon that is just starting.
+   */
+  async client(options: { readonly patient: boolean }): Promise<ControlClient> {
+    const timeoutMs = this.timeoutMs ?? ANSWER_MS;
+    const { config } = await this.settings();
+    return new ControlClient({
+      socketPath: config.controlSocket,
+      timeoutMs,
+      patienceMs: options.patient ? Math.min(PATIENCE_MS, timeoutMs * 0.8) : 0,
+      signal: this.signal,
+    });
+  }
+
+  /** The result: one JSON document with `--json`, else what `human` makes of it. */
+  result<T>(document: T, human: (document: T) => string): void {
+    this.data(this.json ? `${JSON.stringify(document)}\n` : human(document));
+  }
+
+  /** Writes to stdout. */
+  data(text: string | Uint8Array): void {
+    this.#streams.out.write(text);
+  }
+
+  /** Progress, for somebody who looks: stderr, on a terminal, not with `--json`. */
+  chatter(text: string): void {
+    if (this.#streams.err.isTTY === true && !this.json) this.#streams.err.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * One run of the command line: parses, acts, and turns what happened into an exit code.
+ * @module
+ */
+import { Command, CommanderError } from 'commander';
+import { BzzzError, toBzzzError } from '../../base/errors.ts';
+import type { Act } from './command.ts';
+import { binder, planned } from './command.ts';
+import { addKeys } from './commands/keys.ts';
+import { addLocal } from './commands/local.ts';
+import { addNode } from './commands/node.ts';
+import { addRecords } from './commands/records.ts';
+import { addSessions } from './commands/sessions.ts';
+import { addSetup } from './commands/setup.ts';
+import { failureJson, failureLines } from './failure-text.ts';
+
+/** Commands of the contract that come with later versions. */
+const PLANNED = [
+  ...['leader', 'rm', 'history', 'discover', 'watch', 'metrics', 'audit', 'doctor', 'bundle'],
+  ...['backend', 'isolate', 'backup', 'restore'],
+];
+
+/** Waits so long for what was interrupted to end by itself; the demo has daemons to stop. */
+const INTERRUPT_MS = 500;
+const INTERRUPT_DEMO_MS = 15_000;
+
+function buildProgram(act: Act): Command {
+  const program = new Command('bzzz')
+    .description('Threshold signing for a handful of hosts, with nothing in the middle.')
+    .option('--json', 'print one JSON document (one a line for streams)')
+    .option('--socket <path>', 'control socket of the daemon')
+    .option('--data-dir <dir>', 'data directory')
+    .option('--config <file>', 'configuration file')
+    .option('--timeout <duration>', 'give up after 5m, 30s, 250ms or milliseconds')
+    .option('--full', 'do not cut ids and tables')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ showGlobalOptions: true, helpWidth: 100 });
+  addSetup(program, act);
+  addNode(program, act);
+  addKeys(program, act);
+  addSessions(program, act);
+  addRecords(program, act);
+  addLocal(program, act);
+  for (const name of PLANNED) planned(program, name);
+  return program;
+}
+
+/** Aborts on the first SIGINT; whatever hangs is cut soon after. */
+function interruptible(graceMs: number): AbortSignal {
+  const abort = new AbortController();
+  process.once('SIGINT', () => {
+    abort.abort(new BzzzError('INTERRUPTED', 'interrupted'));
+    setTimeout(() => process.exit(130), graceMs).unref();
+  });
+  return abort.signal;
+}
+
+/**
+ * Runs one command.
+ * @param argv what follows the program's name.
+ * @returns the exit code, and whether to end although timers may be left: those of a stopped libp2p
+ *   linger for a second.
+ */
+export async function run(
+  argv: readonly string[],
+): Promise<{ readonly code: number; readonly exitNow: boolean }> {
+  let code = 0;
+  let isDaemon = false;
+  let interrupt: AbortSignal | undefined;
+  const signal = (command: Command): AbortSignal => {
+    isDaemon = command.name() === 'daemon';
+    // The daemon drains on SIGINT and SIGTERM by itself.
+    const graceMs = command.name() === 'demo' ? INTERRUPT_DEMO_MS : INTERRUPT_MS;
+    interrupt = isDaemon ? new AbortController().signal : interruptible(graceMs);
+    return interrupt;
+  };
+  const streams = { out: process.stdout, err: process.stderr };
+  const program = buildProgram(binder(streams, signal, (given) => (code = given)));
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return { code, exitNow: isDaemon };
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0)
+      return { code: 0, exitNow: false };
+    const error = interrupt?.aborted === true ? interruption() : asError(thrown);
+    return { code: report(error, argv.includes('--json')), exitNow: isDaemon };
+  }
+}
+
+const interruption = (): BzzzError => new BzzzError('INTERRUPTED', 'interrupted');
+
+/** Commander's complaints are errors of usage; its suggestion is the reason. */
+function asError(thrown: unknown): BzzzError {
+  if (!(thrown instanceof CommanderError)) return toBzzzError(thrown);
+  const [first = '', ...more] = thrown.message.replace(/^error: /, '').split('\n');
+  if (thrown.code === 'commander.help') {
+    return new BzzzError('BAD_USAGE', 'no command is given');
+  }
+  const why = more.join(' ').trim();
+  return new BzzzError('BAD_USAGE', first, why === '' ? {} : { why });
+}
+
+function report(error: BzzzError, json: boolean): number {
+  if (error.code === 'INTERRUPTED') return error.exit;
+  const colour = process.stderr.isTTY === true && (process.env.NO_COLOR ?? '') === '';
+  process.stderr.write(failureLines(error, colour));
+  if (json) process.stdout.write(failureJson(error));
+  return error.exit;
+}
