@@ -98,6 +98,15 @@ describe('what stores refuse (A3, DHT: foreign namespace, wrong key, bad signatu
     refuses(() => one.validate(seriesId(wrong), encodeOne(wrong, proposal)), /./);
   });
 
+  test('a valid body in the namespace of the other form', () => {
+    const { author, body } = resultOf();
+    const inOne = encodeOne(series(resultAt), body);
+    refuses(() => one.validate(suffixOf(resultAt), inOne), /no record of this form/);
+    const keyAt = certificateAddress(CLUSTER, hashOf('key'));
+    const inSet = encodeCandidates(series(keyAt), [{ author, body }]);
+    refuses(() => perAuthor.validate(suffixOf(keyAt), inSet), /no record of this form/);
+  });
+
   test('a record at which two kinds stand, rather than a guess between them', () => {
     const twice = { ...certificateKind, name: 'twice', matches: proposalKind.matches };
     const ns = namespaceOf('i', { ...rules, kinds: [...rules.kinds, twice] });

@@ -2,16 +2,23 @@ import { describe, expect, test } from 'vitest';
 import { utf8Bytes } from '../../src/base/bytes.ts';
 import { contentCid } from '../../src/base/codec.ts';
 import { BzzzError } from '../../src/base/errors.ts';
-import { series } from '../../src/ucxl/address.ts';
+import { type Address, series } from '../../src/ucxl/address.ts';
 import { selfAgent } from '../../src/ucxl/agents.ts';
-import { certificateAddress, proposalAddress, resultAddress } from '../../src/ucxl/fixed.ts';
+import {
+  certificateAddress,
+  proposalAddress,
+  registryAddress,
+  resultAddress,
+} from '../../src/ucxl/fixed.ts';
 import { parseConcrete } from '../../src/ucxl/parse.ts';
 import { comparePins } from '../../src/ucxl/records.ts';
 import {
   CLUSTER,
+  certificateKind,
   errorOf,
   hashOf,
   PROPOSAL_TIME,
+  rules,
   sealBody,
   sessionOf,
   signers,
@@ -222,6 +229,16 @@ describe('content by its hash (R65)', () => {
   ])('%s is not written to', async (_what, address, code) => {
     const { resolver, store } = world();
     expect((await errorOf(() => resolver.putContent(address, readme))).code).toBe(code);
+    expect(store.puts).toEqual([]);
+  });
+
+  test('the place of a record takes no content, also under the own agent', async () => {
+    const self = registryAddress(CLUSTER, ada.peerId);
+    const kind = { ...certificateKind, matches: (at: Address) => series(at) === series(self) };
+    const { resolver, store } = world({}, undefined, { ...rules, kinds: [kind] });
+    const error = await errorOf(() => resolver.putContent(self, readme));
+    expect(error.code).toBe('REFUSED_BY_POLICY');
+    expect(error.message).toContain('certificate');
     expect(store.puts).toEqual([]);
   });
 

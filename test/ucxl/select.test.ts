@@ -75,12 +75,17 @@ describe('candidates are told apart by their pins and have no versions', () => {
     expect(selected).toEqual({ copy, version: null });
   });
 
-  test.each(['*~', '*~1', '~~1', '^^1', '*@20270101T000000Z'])(
-    '%s is out of range',
-    async (temporal) => {
-      const error = await errorOf(() => selectCopy(at(temporal), [record, second], resultKind));
-      expect(error.code).toBe('TEMPORAL_OUT_OF_RANGE');
-      expect(error.hint).toMatch(/pin/);
-    },
-  );
+  test.each([
+    ['*~', ''],
+    ['*~1', ''],
+    ['~~1', ''],
+    ['^^1', ''],
+    ['~~0', '?base=*~1'],
+    ['*@20270101T000000Z', ''],
+  ])('%s%s is out of range', async (temporal, query) => {
+    const address = at(temporal, query);
+    const error = await errorOf(() => selectCopy(address, [record, second], resultKind));
+    expect(error.code).toBe('TEMPORAL_OUT_OF_RANGE');
+    expect(error.hint).toMatch(/pin/);
+  });
 });

@@ -106,6 +106,11 @@ export class MemoryStore implements RecordStore {
   answer: ((key: string, honest: Uint8Array | undefined) => Uint8Array | undefined) | undefined;
   delay: Promise<void> | undefined;
   failure: BzzzError | undefined;
+  readonly #rules: RecordRules;
+
+  constructor(ofRules: RecordRules = rules) {
+    this.#rules = ofRules;
+  }
 
   async put(
     namespace: string,
@@ -115,7 +120,7 @@ export class MemoryStore implements RecordStore {
   ): Promise<PutOutcome> {
     const key = `${namespace}/${suffix}`;
     this.puts.push({ key, options });
-    const rule = namespaceOf(namespace);
+    const rule = namespaceOf(namespace, this.#rules);
     rule.validate(suffix, value);
     const before = this.values.get(key);
     this.values.set(key, before === undefined ? value : rule.merge(suffix, before, value));
@@ -146,12 +151,16 @@ export interface World {
   readonly warnings: object[];
 }
 
-export function world(options: ResolverOptions = {}, store = new MemoryStore()): World {
+export function world(
+  options: ResolverOptions = {},
+  store = new MemoryStore(),
+  ofRules: RecordRules = rules,
+): World {
   const clock = testClock();
   const warnings: object[] = [];
   const logger = { ...quietLogger, warn: (fields: object) => void warnings.push(fields) };
   const self = signers[0]!.peerId;
-  const resolver = new Resolver(options, { store, rules, clock, logger, self });
+  const resolver = new Resolver(options, { store, rules: ofRules, clock, logger, self });
   return { store, clock, resolver, warnings };
 }
 
