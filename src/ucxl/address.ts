@@ -36,7 +36,7 @@ export interface ConcreteAddress extends Address {
   readonly fragment: string;
 }
 
-/** An address with a name `any` or a `*` or `**` segment: it names a set and is never written to. */
+/** An address with a name `any` or a `*` or `**` segment: it names a set, never written to. */
 export interface PatternAddress extends Address {
   readonly form: 'pattern';
   readonly temporal: Temporal;

@@ -17,7 +17,7 @@ interface Entry<V> {
   readonly expiresAt: Millis | undefined;
 }
 
-/** What an entry costs beside its own bytes: key, objects, map slot. An estimate on the high side. */
+/** What an entry costs beside its own bytes: key, objects, map slot. Estimated on the high side. */
 const ENTRY_OVERHEAD_BYTES = 512;
 
 export class ByteCache<V> {
@@ -53,7 +53,7 @@ export class ByteCache<V> {
     return entry.value;
   }
 
-  /** @param ttlMs life from now; undefined: until evicted. Something larger than all is not kept. */
+  /** @param ttlMs life from now; undefined: until evicted. What is larger than all is not kept. */
   set(key: string, value: V, valueBytes: number, ttlMs?: number): void {
     this.delete(key);
     const bytes = valueBytes + ENTRY_OVERHEAD_BYTES;

@@ -1,6 +1,6 @@
 /**
  * Verified reads over the store and the cache. Nothing that the store answers is believed: key
- * binding, form and proof are checked here again. What fails is logged and counted, and is no answer.
+ * binding, form and proof are checked again. What fails is logged and counted, and is no answer.
  *
  * Concurrent reads of one place are one read. A write drops what is cached of its place, and what a
  * read that was under way meanwhile finds is not cached, so a node reads its own writes.

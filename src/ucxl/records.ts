@@ -172,7 +172,7 @@ export function verifyBody(kind: RecordKind, address: Address, body: Uint8Array)
   return { writer, type, time: time ?? null, pin, bytes: body };
 }
 
-/** Order of CIDs by their bytes: base32 text sorts digits before letters, which is another order. */
+/** Order of CIDs by their bytes: base32 text sorts digits before letters, another order. */
 export const comparePins = (a: string, b: string): number =>
   compareBytes(CID.parse(a).bytes, CID.parse(b).bytes);
 

@@ -116,7 +116,7 @@ export class Resolver {
 
   /**
    * Stores bytes under their hash. The answer's address is `address` pinned to them.
-   * @throws INVALID_ADDRESS for a temporal other than a pin; BAD_REQUEST for the pin of other bytes;
+   * @throws INVALID_ADDRESS for a temporal other than a pin; BAD_REQUEST for a pin of other bytes;
    * REFUSED_BY_POLICY for another's agent; TOO_LARGE; NO_QUORUM below `options.require`.
    */
   async putContent(

@@ -1,5 +1,5 @@
 /**
- * Which copy of an immutable record an address means. A self-proving record is its own only version,
+ * Which copy of an immutable record an address means. A self-proving record is its only version,
  * number 1; so every temporal that includes version 1 finds it:
  *
  * | temporal            | self-proving record             | candidates                         |

@@ -195,7 +195,7 @@ describe('content by its hash (R65)', () => {
     });
   });
 
-  test('empty content and content of exactly 32 KiB are content, one byte more is TOO_LARGE', async () => {
+  test('0 bytes and 32 KiB are content, one byte more is TOO_LARGE', async () => {
     const { resolver } = world();
     for (const size of [0, 32_768]) {
       const { address } = await resolver.putContent('ucxl://shared:b@c:d', new Uint8Array(size));
@@ -242,7 +242,7 @@ describe('content by its hash (R65)', () => {
     expect(store.puts).toEqual([]);
   });
 
-  test('a pinned address reads whatever name it goes by, for the bytes prove themselves', async () => {
+  test('a pinned address reads under whatever name: the bytes prove themselves', async () => {
     const { resolver } = world();
     await resolver.putContent('ucxl://shared:b@c:d/x', readme);
     const address = `ucxl://alice:b@c:d/*=${pinOf(readme)}/y/z`;

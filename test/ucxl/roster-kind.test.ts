@@ -46,7 +46,7 @@ test('the verifier gets the epoch of the address and names the writer and the ti
   expect(late.code).toBe('BAD_MESSAGE');
 });
 
-test('a store keeps the right entry and refuses that of another epoch, and too large ones', async () => {
+test('a store refuses the entry of another epoch, and too large ones', async () => {
   const at = series(membershipAddress('lab', 1));
   store.validate(seriesId(at), encodeOne(at, utf8Bytes('first')));
   const wrong = await errorOf(() =>
@@ -67,7 +67,7 @@ test('the verifier is not asked about an address of another kind or cluster', as
   expect(seen).toEqual([]);
 });
 
-test('a node that knows the chain resolves every entry of it; a node of another refuses them', async () => {
+test('a node that knows the chain resolves its entries, a node of another refuses them', async () => {
   const chain = chainWith([admit(ben), admit(cyd)]);
   const ofChain = (known: Chain) => ({
     ...rules,

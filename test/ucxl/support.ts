@@ -1,4 +1,4 @@
-/** Kinds with real signatures, a store in memory that can be made to lie, and a resolver over both. */
+/** Kinds with real signatures, a store in memory that can lie, and a resolver over both. */
 import type { PeerId } from '../../src/base/brands.ts';
 import { sha256, toHex, utf8Bytes } from '../../src/base/bytes.ts';
 import { openEnvelope } from '../../src/base/envelope.ts';
