@@ -1,13 +1,8 @@
 /**
- * The `bzzz` program.
- *
- * Everything else is imported after the compile cache is on: parsing the sources is most of what a
- * short command costs.
+ * The `bzzz` program. bin/start.mjs runs it with the compile cache on.
  * @module
  */
-import { enableCompileCache } from 'node:module';
-
-enableCompileCache();
+import { run } from './run.ts';
 
 // A reader that had enough (`bzzz events | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -15,7 +10,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-const { run } = await import('./run.ts');
 const { code, exitNow } = await run(process.argv.slice(2));
 process.exitCode = code;
 if (exitNow) process.exit();
