@@ -67,7 +67,7 @@ test('the verifier is not asked about an address of another kind or cluster', as
   expect(seen).toEqual([]);
 });
 
-test('a node that knows the chain resolves its entries, a node of another refuses them', async () => {
+test('a node that knows the chain resolves its entries, one of another refuses them', async () => {
   const chain = chainWith([admit(ben), admit(cyd)]);
   const ofChain = (known: Chain) => ({
     ...rules,
