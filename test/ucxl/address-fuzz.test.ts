@@ -118,13 +118,13 @@ describe('the grammar under random input (R78)', () => {
 
   test('any text and any bytes give an address or INVALID_ADDRESS, nothing else', () => {
     const text = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 1_100 }),
+      fc.string({ unit: 'binary', maxLength: 200 }),
       fc.string({ unit: 'binary', maxLength: 60 }).map((rest) => `ucxl://${rest}`),
       fc.string({ unit: 'binary', maxLength: 60 }).map((rest) => `ucxl://a:b@c:d/${rest}`),
     );
     fc.assert(
       fc.property(text, (input) => void tryParse(input)),
-      { numRuns: 1_000 },
+      { numRuns: 600 },
     );
   });
 
