@@ -188,6 +188,7 @@ export class DhtStore implements RecordStore, Service {
     if (local !== undefined && options.merge !== true) {
       return { value: local, source: 'local', holders: [self] };
     }
+    if (options.localOnly === true) return undefined;
     const seen = await readNetwork(
       { key, rule, local, merge: options.merge === true, signal: this.#stop.signal },
       {

@@ -51,6 +51,8 @@ export interface GetOptions {
   readonly timeoutMs?: number;
   /** Ask the network also when a local copy exists, and merge what several holders have. */
   readonly merge?: boolean;
+  /** Do not ask the network: only what this node stores. */
+  readonly localOnly?: boolean;
 }
 
 /** HealthStatus, with the documented field names. */

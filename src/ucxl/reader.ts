@@ -8,7 +8,7 @@
  */
 import { type BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Clock, Logger } from '../base/ports.ts';
-import type { Found, PutOptions, PutOutcome, RecordStore } from '../dht/store.ts';
+import type { Found, GetOptions, PutOptions, PutOutcome, RecordStore } from '../dht/store.ts';
 import { ByteCache } from './cache.ts';
 import { type Place, placeKey } from './places.ts';
 import type { Copy } from './records.ts';
@@ -35,6 +35,8 @@ export interface ReadOptions {
    * @default true for candidate sets, false for everything that is the same everywhere.
    */
   readonly merge?: boolean;
+  /** Only what this node has stored; never cached. */
+  readonly localOnly?: boolean;
 }
 
 /** Valid copies by rising CID; none when nothing, or nothing valid, was found. */
@@ -88,6 +90,7 @@ export class VerifiedReader {
 
   /** @throws what the store throws. */
   async read(place: Place, options: ReadOptions): Promise<Reading> {
+    if (options.localOnly === true) return this.#fetch(place, { localOnly: true });
     const cached = options.fresh === true ? undefined : this.#cache.get(placeKey(place));
     if (cached !== undefined) {
       this.#counters.hits++;
@@ -100,7 +103,10 @@ export class VerifiedReader {
     this.#flights.set(placeKey(place), flights);
     const running = flights.get(variant);
     if (running !== undefined) return running;
-    const flight = this.#fetch(place, merge, options.timeoutMs);
+    const flight = this.#fetch(place, {
+      ...(merge ? { merge } : {}),
+      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    });
     flights.set(variant, flight);
     try {
       const reading = await flight;
@@ -115,12 +121,9 @@ export class VerifiedReader {
     }
   }
 
-  async #fetch(place: Place, merge: boolean, timeoutMs: number | undefined): Promise<Reading> {
+  async #fetch(place: Place, options: GetOptions): Promise<Reading> {
     const { namespace, suffix } = place;
-    const found = await this.#deps.store.get(namespace, suffix, {
-      ...(merge ? { merge } : {}),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    });
+    const found = await this.#deps.store.get(namespace, suffix, options);
     if (found === undefined) return { copies: [], source: 'local', holders: [] };
     const { source, holders } = found;
     try {
