@@ -26,7 +26,7 @@ import {
 } from '../../../src/mpc/keygen/index.ts';
 import { sealProposal } from '../../../src/mpc/proposal.ts';
 import type { Suite } from '../../../src/mpc/suites/types.ts';
-import type { KeygenProposal, KeyShare, SealedProposal } from '../../../src/mpc/types.ts';
+import type { KeygenProposal, KeyInfo, KeyShare, SealedProposal } from '../../../src/mpc/types.ts';
 import { testKey, testRandom } from '../../support/world.ts';
 
 export const CLUSTER = toHex(sha256(utf8Bytes('a cluster'))) as ClusterId;
@@ -238,6 +238,12 @@ export class Network {
     }
   }
 
+  /** Acts until only timers are left. */
+  settle(): this {
+    while (this.act());
+    return this;
+  }
+
   send(from: PeerId, to: PeerId, packet: Uint8Array): void {
     this.frames.push(packet);
     if (this.#roll() < (this.#options.loss ?? 0)) return;
@@ -355,4 +361,12 @@ function proposalOf(
     requesters: [...holders].sort(),
     policy: 'auto',
   };
+}
+
+/** The key a node completed with. */
+export function keyInfoOf(node: Node): KeyInfo {
+  if (node.outcome?.state !== 'completed') {
+    throw new Error(`not completed: ${JSON.stringify(node.outcome)}`);
+  }
+  return node.outcome.keyInfo;
 }
