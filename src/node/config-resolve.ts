@@ -131,7 +131,8 @@ function fromEnvironment(env: ConfigSources['env'], problems: Problems): Map<Set
 
 function unknown(where: string, word: string, known: Iterable<string>): string {
   const near = nearest(word, known);
-  return `${where}: unknown setting${near === undefined ? '' : `; the nearest known one is ${near}`}`;
+  const hint = near === undefined ? '' : `; the nearest known one is ${near}`;
+  return `${where}: unknown setting${hint}`;
 }
 
 function fromFile(file: ConfigFile | undefined, problems: Problems): Map<SettingKey, Given> {

@@ -27,7 +27,7 @@ export interface Setting<T> {
   readonly defaultText: string;
   /** One line for `--help` and docs/configuration.md. */
   readonly doc: string;
-  /** Names a file that holds a secret: its path is shown, its contents never, loose modes refused. */
+  /** Names a file with a secret: its path is shown, its contents never, loose modes refused. */
   readonly secret: boolean;
   /** Read and checked, but nothing in this version acts on it yet. */
   readonly planned: boolean;

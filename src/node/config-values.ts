@@ -1,6 +1,6 @@
 /**
- * What a setting's value may look like: one `Kind` for each, which reads the raw value of a flag, an
- * environment variable or a YAML key. Pure.
+ * What a setting's value may look like: one `Kind` for each, which reads the raw value of a flag,
+ * an environment variable or a YAML key. Pure.
  * @module
  */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
@@ -39,7 +39,7 @@ export const name: Kind<string> = textOf(
 
 /** What a node calls itself: a host name. No blanks or control characters reach a terminal. */
 export const hostName: Kind<string> = textOf(
-  'a host name: letters, digits, ".", "_" and "-", starting with a letter or digit, at most 63 characters',
+  'a host name: letters, digits, ".", "_" and "-", a letter or digit first, at most 63',
   (s) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(s),
 );
 
@@ -76,7 +76,7 @@ const TIME_UNITS: ReadonlyMap<string, number> = new Map([
   ['d', 86_400_000],
 ]);
 
-/** Milliseconds of `250ms`, `30s`, `5m`, `1h`, `7d` or a bare number; undefined for anything else. */
+/** Milliseconds of `250ms`, `30s`, `5m`, `1h`, `7d` or a bare number, else undefined. */
 export function parseDuration(raw: RawValue): number | undefined {
   const match = /^(\d{1,12}(?:\.\d{1,3})?) ?(ms|s|m|h|d|)$/.exec(text(raw) ?? '');
   const unit = TIME_UNITS.get(match?.[2] ?? '?');
@@ -168,7 +168,7 @@ function isAddress(protocol: string | undefined, value: string): boolean {
   return /^dns(4|6)?$/.test(protocol ?? '') && isHost(value) && isIP(value) === 0;
 }
 
-/** `/ip4/H/tcp/P`, `/ip6/...`, optionally `/dns...` and `/p2p/ID`: what the TCP transport can use. */
+/** `/ip4/H/tcp/P`, `/ip6/...`, maybe `/dns...` and `/p2p/ID`: what the TCP transport can use. */
 function isTcpMultiaddr(
   s: string,
   allow: { dns: boolean; peer: boolean; minPort: number },

@@ -22,10 +22,10 @@ const none: readonly string[] = [];
 /** `local` and `dht` are what the backends are; `mock` and `real` are their documented names. */
 const backend = is.oneOf(['mock', 'real', 'hybrid'], { local: 'mock', dht: 'real' });
 
-/** Documented words for where records go: `mock` is the embedded local store, `real` the network. */
+/** Where records go: `mock` is the embedded local store, `real` the network. */
 export type Backend = 'mock' | 'real' | 'hybrid';
 
-/** Some systems call themselves what no host may be called; the default must be valid all the same. */
+/** Some systems call themselves what no host may be called; the default must be valid. */
 const plainHostName = (text: string): string =>
   text
     .replaceAll(/[^A-Za-z0-9._-]/g, '-')

@@ -106,9 +106,12 @@ export async function readPrivateFile(
   }
 }
 
+/** Two writes of one file at a time must not share a temporary file. */
+let serial = 0;
+
 /**
- * Writes a file with mode 0600 so that after a crash it is there in whole or not at all: a temporary
- * file is synced and then takes the name, and the directory is synced.
+ * Writes a file with mode 0600 so that after a crash it is there in whole or not at all: a
+ * temporary file is synced and then takes the name, and the directory is synced.
  * @param mode `create` refuses to replace a file. @throws CONFLICT then; DISK_FAILED.
  */
 export async function writePrivateFile(
@@ -116,9 +119,9 @@ export async function writePrivateFile(
   bytes: Uint8Array,
   mode: 'create' | 'replace',
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}-${++serial}.tmp`;
   try {
-    // What a run with this process id left behind after a crash.
+    // What another run with this process id left behind after a crash.
     await unlink(temporary).catch(ignoreMissing);
     {
       await using file = await open(temporary, 'wx', 0o600);

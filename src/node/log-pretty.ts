@@ -24,7 +24,8 @@ export function formatPretty(line: string, colour: boolean): string {
   const painted = colour && code !== undefined ? `\u001b[${code}m${word}\u001b[0m` : word;
   const where = component === undefined ? '' : `${visible(String(component))}: `;
   const tail = Object.entries(rest).map(([k, v]) => ` ${k}=${short(v)}`);
-  return `${String(time).slice(11, 23)} ${painted} ${where}${visible(String(msg))}${tail.join('')}\n`;
+  const text = `${where}${visible(String(msg))}${tail.join('')}`;
+  return `${String(time).slice(11, 23)} ${painted} ${text}\n`;
 }
 
 const short = (v: unknown): string => visible(typeof v === 'string' ? v : JSON.stringify(v));

@@ -22,11 +22,17 @@ const oneLine = (text: string): string => visible(text.replaceAll(/\s*\n\s*/g, '
 /** `error:`, `why:` and `try:`, each one line; the code stands in brackets behind the reason. */
 export function failureLines(error: BzzzError, colour: boolean): string {
   const cause = error.cause instanceof Error ? error.cause.message : undefined;
-  const why =
+  const reason =
     error.why ?? (cause === error.message ? undefined : cause) ?? MEANING.get(error.exit) ?? '';
+  const why = oneLine(reason);
   const word = colour ? '\u001b[31merror:\u001b[0m' : 'error:';
-  const hint = error.hint === '' ? 'see `bzzz help`' : error.hint;
-  return `${word} ${oneLine(error.message)}\nwhy: ${oneLine(why)} (${error.code})\ntry: ${oneLine(hint)}\n`;
+  const hint = oneLine(error.hint === '' ? 'see `bzzz help`' : error.hint);
+  const lines = [
+    `${word} ${oneLine(error.message)}`,
+    `why: ${why} (${error.code})`,
+    `try: ${hint}`,
+  ];
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 /** The same as one JSON document. */

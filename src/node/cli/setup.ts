@@ -61,7 +61,7 @@ export async function joinNode(
   };
 }
 
-/** Writes the cluster's name into the configuration unless a name, or a file of one's own, is there. */
+/** Writes the cluster's name into the configuration unless somebody wrote something there. */
 async function nameCluster(path: string, cluster: string): Promise<void> {
   const text = await readFile(path, 'utf8').catch((thrown: unknown) => {
     if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;

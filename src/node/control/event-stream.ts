@@ -3,8 +3,8 @@
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  *
  * An id is `<run>.<n>`: event numbers begin anew in each run of the daemon, and a client that
- * resumes over a restart must neither miss the new ones nor take them for old. What was lost, because
- * the history is bounded or the client slow, is said by a `lagged` event.
+ * resumes over a restart must neither miss the new ones nor take them for old. What was lost,
+ * because the history is bounded or the client slow, is said by a `lagged` event.
  * @module
  */
 import type { QueueItem } from '../../base/queue.ts';

@@ -1,5 +1,5 @@
 /**
- * Claims the path of the control socket: nobody else may reach it, nothing that lives is taken over.
+ * Claims the path of the control socket: nobody else may reach it, no living daemon is robbed.
  * @module
  */
 import type { Stats } from 'node:fs';
