@@ -182,6 +182,12 @@ describe('a record under another key than the message names', () => {
     expect(found).toEqual({ value, source: 'dht', holders: [five[4]!.id] });
     const merged = await five[0]!.store.get('c', suffix, { merge: true });
     expect(merged?.value).toEqual(value);
+    // Also where the value itself does not name its key.
+    const swapped = pack(RULES.key('u', 'theirs'), Uint8Array.of(7));
+    answer(five[1]!, 'GET_VALUE', async (m) => ({ ...m, record: swapped }));
+    await plant(five[4]!, RULES.key('u', 'asked'), Uint8Array.of(1));
+    const union = await five[0]!.store.get('u', 'asked', { merge: true });
+    expect(union?.value).toEqual(Uint8Array.of(1));
     expect(five[0]!.counters.get('rubbish')).toBeGreaterThanOrEqual(3);
     await Promise.all(five.map((node) => node.stop()));
   });

@@ -75,11 +75,16 @@ describe('a put', () => {
     const members: PeerId[] = [];
     const one = await storeNode(() => members);
     const stranger = await storeNode(() => members);
-    members.push(one.id);
+    const away = five[0]!.id;
+    members.push(one.id, away);
     await mesh([one, stranger]);
     const { suffix, value } = content('no stranger');
-    expect((await one.store.put('c', suffix, value)).holders).toEqual([one.id]);
+    const outcome = await one.store.put('c', suffix, value);
+    expect(outcome).toEqual({ ack: 'local', holders: [one.id], pending: 1 });
     expect(await onDisk(stranger, RULES.key('c', suffix))).toBeUndefined();
+    const theirs = content('of a stranger');
+    await plant(stranger, RULES.key('c', theirs.suffix), theirs.value);
+    expect(await one.store.get('c', theirs.suffix, { timeoutMs: 1_000 })).toBeUndefined();
     await stopped([one, stranger]);
   });
 
@@ -144,6 +149,17 @@ describe('a get', () => {
     await until(async () => (await holding(five, key, union)).length === 5);
     await until(() => five[4]!.store.backlog === 0);
     await five[4]!.store.stop();
+  });
+
+  it('takes a peer that fails for one that did not answer, not that has nothing', async () => {
+    const nodes = await cluster(3);
+    for (const node of nodes.slice(1)) {
+      answer(node, 'GET_VALUE', () => Promise.reject(new Error('broken')));
+    }
+    const { suffix } = content('nowhere');
+    expect(await nodes[0]!.store.get('c', suffix, { timeoutMs: 1_000 })).toBeUndefined();
+    expect(nodes[0]!.counters.get('peerError')).toBe(2);
+    await stopped(nodes);
   });
 
   it('refuses a key that cannot exist', async () => {
