@@ -191,8 +191,12 @@ export class DirectService implements Direct {
   }
 
   async #open(peer: PeerId): Promise<Stream> {
-    const connections = this.#deps.host.getConnections(peerIdFromString(peer));
-    const open = connections.find((connection) => connection.status === 'open');
+    const connections = this.#deps.host
+      .getConnections(peerIdFromString(peer))
+      .filter((connection) => connection.status === 'open');
+    // Of two connections peering keeps the one that the smaller id dialled.
+    const kept = this.#options.self < peer ? 'outbound' : 'inbound';
+    const open = connections.find((c) => c.direction === kept) ?? connections[0];
     if (open === undefined) throw new BzzzError('PEER_UNREACHABLE', `no connection to ${peer}`);
     return open.newStream(this.#options.protocol, { signal: AbortSignal.timeout(OPEN_MS) });
   }

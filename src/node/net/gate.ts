@@ -46,6 +46,9 @@ interface Guarded {
   readonly admitted: Set<PeerId>;
 }
 
+/** When topologies are told again after one of two connections closed. */
+const MEND_MS = [100, 500];
+
 const idOf = (peer: LibPeerId): PeerId => peer.toString() as PeerId;
 
 /** Made before libp2p, because its services are; `bind` gives it the judge afterwards. */
@@ -55,6 +58,7 @@ export class Gate {
   readonly #guarded = new Set<Guarded>();
   #judge: Judge | undefined;
   #cancelSweep: Cancel | undefined;
+  readonly #mending = new Set<Cancel>();
   #refused = 0;
 
   constructor(options: GateOptions, deps: GateDeps) {
@@ -82,6 +86,8 @@ export class Gate {
   stop(): void {
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
+    for (const cancel of this.#mending) cancel();
+    this.#mending.clear();
   }
 
   isMember(peer: PeerId): boolean {
@@ -174,6 +180,17 @@ export class Gate {
       guarded.candidates.set(peer, next);
       if (this.isMember(peer)) this.#admit(guarded, peer);
     }
+    // gossipsub takes the end of its old stream for the end of the peer, and drops the new one too.
+    if (next === undefined) return;
+    for (const ms of MEND_MS) this.#later(ms);
+  }
+
+  #later(ms: number): void {
+    const cancel = this.#deps.clock.after(ms, () => {
+      this.#mending.delete(cancel);
+      this.sweep();
+    });
+    this.#mending.add(cancel);
   }
 
   /**

@@ -13,8 +13,10 @@ import type { PeerId } from '../../base/brands.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/ports.ts';
 
-/** The question goes out at start and then at this pace; the first datagram may be lost. */
+/** The question goes out at start and then at this pace. */
 const QUERY_MS = 2_500;
+/** And soon again: hosts that start together ask before the others listen. */
+const EXTRA_MS = [150, 500, 1_200];
 
 type MdnsComponents = Parameters<ReturnType<typeof mdns>>[0];
 
@@ -27,10 +29,13 @@ export interface MdnsDeps {
 export class MdnsService {
   readonly #inner: PeerDiscovery & Emitting;
   readonly #deps: MdnsDeps;
+  readonly #serviceTag: string;
+  #timers: NodeJS.Timeout[] = [];
   #warned = false;
 
   constructor(options: { serviceTag: string }, components: MdnsComponents, deps: MdnsDeps) {
     this.#deps = deps;
+    this.#serviceTag = options.serviceTag;
     this.#inner = mdns({ serviceTag: options.serviceTag, interval: QUERY_MS })(
       components,
     ) as PeerDiscovery & Emitting;
@@ -49,15 +54,24 @@ export class MdnsService {
     };
     this.#inner.mdns?.on('warning', warn);
     this.#inner.mdns?.on('error', warn);
+    this.#timers = EXTRA_MS.map((ms) => setTimeout(() => this.#query(), ms).unref());
   }
 
   async stop(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
     await this.#inner.stop();
+  }
+
+  #query(): void {
+    this.#inner.mdns?.query({ questions: [{ name: this.#serviceTag, type: 'PTR' }] });
   }
 }
 
 interface Emitting {
   start(): Promise<void>;
   stop(): Promise<void>;
-  mdns?: { on(event: 'warning' | 'error', listener: (error: Error) => void): void };
+  mdns?: {
+    on(event: 'warning' | 'error', listener: (error: Error) => void): void;
+    query(packet: { questions: readonly { name: string; type: 'PTR' }[] }): void;
+  };
 }

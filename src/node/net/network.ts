@@ -106,6 +106,7 @@ export class Network implements Service {
   readonly #joining: Joining;
   readonly #options: NetworkOptions;
   readonly #deps: NetworkDeps;
+  readonly #copies = new Set<PeerId>();
   #unsubscribe: (() => void)[] = [];
 
   private constructor(host: Host, gate: Gate, options: NetworkOptions, deps: NetworkDeps) {
@@ -342,7 +343,10 @@ export class Network implements Service {
     this.#deps.joinRefused(reason);
   }
 
+  /** Once for each peer: a copy may flap for as long as nobody stops it. */
   #copied(peerId: PeerId): void {
+    if (this.#copies.has(peerId)) return;
+    this.#copies.add(peerId);
     this.#deps.log.error({ peerId }, 'two processes use one identity');
     this.#deps.emit('identity.copied', { peerId });
   }

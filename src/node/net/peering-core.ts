@@ -66,7 +66,7 @@ export const BACKOFF_MS = { first: 500, longest: 15_000 } as const;
 export const HINT_GAP_MS = 500;
 const JITTER_MS = 50;
 /** The larger id waits, so that two hosts that see each other at once make one connection. */
-const YIELD_MS = 200;
+const YIELD_MS = 400;
 const DIALS = 8;
 
 export const emptyPeering: PeeringState = { targets: new Map() };
