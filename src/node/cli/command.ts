@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { BzzzError } from '../../base/errors.ts';
 import { SETTING_LIST, SETTINGS, type SettingKey } from '../config.ts';
 import type { RawValue } from '../config-values.ts';
-import { Context, type SharedOptions, type Streams } from './context.ts';
+import { Context, type Io, type SharedOptions } from './context.ts';
 
 /** What a command does; a number that it returns is its exit code, anything else means 0. */
 export type Work<O> = (
@@ -48,16 +48,12 @@ function settingFlags(command: Command): Map<SettingKey, RawValue> {
 
 /** Makes the binder of one run. `finish` receives the exit code. */
 export const binder =
-  (
-    streams: Streams,
-    signal: (command: Command) => AbortSignal,
-    finish: (code: number) => void,
-  ): Act =>
+  (io: Io, signal: (command: Command) => AbortSignal, finish: (code: number) => void): Act =>
   <O>(work: Work<O>) =>
   async (...all) => {
     const command = all.at(-1) as Command;
     const shared = command.optsWithGlobals<SharedOptions>();
-    const context = new Context(shared, settingFlags(command), signal(command), streams);
+    const context = new Context(shared, settingFlags(command), signal(command), io);
     const args = command.processedArgs as (string | undefined)[];
     const code = await work(context, command.opts<O & object>(), args);
     finish(typeof code === 'number' ? code : 0);

@@ -21,10 +21,12 @@ export interface SharedOptions {
   readonly timeout?: string;
 }
 
-/** Where a command's words go. */
-export interface Streams {
-  readonly out: NodeJS.WritableStream;
-  readonly err: NodeJS.WritableStream & { readonly isTTY?: boolean };
+/** The world of a command: where its words go, where its input and its environment come from. */
+export interface Io {
+  readonly out: { write(text: string | Uint8Array): unknown; readonly isTTY?: boolean };
+  readonly err: { write(text: string): unknown; readonly isTTY?: boolean };
+  readonly stdin: AsyncIterable<string | Buffer>;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 const ANSWER_MS = 30_000;
@@ -37,7 +39,7 @@ const SLACK_MS = 2_000;
 export class Context {
   readonly options: SharedOptions;
   readonly signal: AbortSignal;
-  readonly #streams: Streams;
+  readonly io: Io;
   /** Settings given as flags, beside the shared ones. */
   readonly #flags: ReadonlyMap<SettingKey, RawValue>;
 
@@ -45,12 +47,12 @@ export class Context {
     options: SharedOptions,
     flags: ReadonlyMap<SettingKey, RawValue>,
     signal: AbortSignal,
-    streams: Streams,
+    io: Io,
   ) {
     this.options = options;
     this.signal = signal;
     this.#flags = flags;
-    this.#streams = streams;
+    this.io = io;
   }
 
   get json(): boolean {
@@ -87,7 +89,7 @@ export class Context {
     if (socket !== undefined) flags.set('controlSocket', socket);
     if (dataDir !== undefined) flags.set('dataDir', dataDir);
     if (config !== undefined) flags.set('configFile', config);
-    return loadConfig({ flags });
+    return loadConfig({ flags, env: this.io.env });
   }
 
   /**
@@ -112,11 +114,11 @@ export class Context {
 
   /** Writes to stdout. */
   data(text: string | Uint8Array): void {
-    this.#streams.out.write(text);
+    this.io.out.write(text);
   }
 
   /** Progress, for somebody who looks: stderr, on a terminal, not with `--json`. */
   chatter(text: string): void {
-    if (this.#streams.err.isTTY === true && !this.json) this.#streams.err.write(`${text}\n`);
+    if (this.io.err.isTTY === true && !this.json) this.io.err.write(`${text}\n`);
   }
 }

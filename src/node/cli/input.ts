@@ -25,6 +25,7 @@ const usage = (message: string, hint?: string): BzzzError =>
 export async function readMessage(
   options: MessageOptions,
   dash: string | undefined,
+  stdin: AsyncIterable<string | Buffer>,
 ): Promise<Uint8Array> {
   if (dash !== undefined && dash !== '-') {
     throw usage(`unexpected argument ${dash}`, 'give the text with --message, or - for stdin');
@@ -36,7 +37,7 @@ export async function readMessage(
   if (options.message !== undefined) return bounded(Buffer.from(options.message, 'utf8'));
   if (options.hex !== undefined) return bounded(hexBytes('--hex', options.hex));
   return options.file === undefined || options.file === '-'
-    ? readStdin(LIMITS.signMessageBytes, tooLargeToSign)
+    ? readStdin(stdin, LIMITS.signMessageBytes, tooLargeToSign)
     : readInput(options.file, LIMITS.signMessageBytes, tooLargeToSign);
 }
 
@@ -82,9 +83,10 @@ export async function readInput(
 
 /** All of stdin, at most `max` bytes. */
 export const readStdin = (
+  stdin: AsyncIterable<string | Buffer>,
   max: number,
   tooLarge: (what: string) => BzzzError,
-): Promise<Uint8Array> => collect(process.stdin, max, () => tooLarge('stdin'));
+): Promise<Uint8Array> => collect(stdin, max, () => tooLarge('stdin'));
 
 async function collect(
   stream: AsyncIterable<string | Buffer>,

@@ -10,6 +10,14 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-const { code, exitNow } = await run(process.argv.slice(2));
+const { code, exitNow } = await run(process.argv.slice(2), {
+  out: process.stdout,
+  err: process.stderr,
+  // Opened when somebody reads it: an open stdin would keep a command from ending.
+  get stdin() {
+    return process.stdin;
+  },
+  env: process.env,
+});
 process.exitCode = code;
 if (exitNow) process.exit();

@@ -12,6 +12,7 @@ import { addNode } from './commands/node.ts';
 import { addRecords } from './commands/records.ts';
 import { addSessions } from './commands/sessions.ts';
 import { addSetup } from './commands/setup.ts';
+import type { Io } from './context.ts';
 import { failureJson, failureLines } from './failure-text.ts';
 
 /** Commands of the contract that come with later versions. */
@@ -24,7 +25,7 @@ const PLANNED = [
 const INTERRUPT_MS = 500;
 const INTERRUPT_DEMO_MS = 15_000;
 
-function buildProgram(act: Act): Command {
+function buildProgram(act: Act, io: Io): Command {
   const program = new Command('bzzz')
     .description('Threshold signing for a handful of hosts, with nothing in the middle.')
     .option('--json', 'print one JSON document (one a line for streams)')
@@ -34,7 +35,11 @@ function buildProgram(act: Act): Command {
     .option('--timeout <duration>', 'give up after 5m, 30s, 250ms or milliseconds')
     .option('--full', 'do not cut ids and tables')
     .exitOverride()
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({
+      writeOut: (text) => void io.out.write(text),
+      writeErr: (text) => void io.err.write(text),
+      outputError: () => undefined,
+    })
     .configureHelp({ showGlobalOptions: true, helpWidth: 100 });
   addSetup(program, act);
   addNode(program, act);
@@ -46,14 +51,26 @@ function buildProgram(act: Act): Command {
   return program;
 }
 
-/** Aborts on the first SIGINT; whatever hangs is cut soon after. */
-function interruptible(graceMs: number): AbortSignal {
-  const abort = new AbortController();
-  process.once('SIGINT', () => {
-    abort.abort(new BzzzError('INTERRUPTED', 'interrupted'));
-    setTimeout(() => process.exit(130), graceMs).unref();
-  });
-  return abort.signal;
+/** The first SIGINT aborts; whatever hangs is cut soon after. `release` stops listening. */
+class Interrupt {
+  readonly #abort = new AbortController();
+  #listener: (() => void) | undefined;
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  listen(graceMs: number): void {
+    this.#listener = () => {
+      this.#abort.abort(interruption());
+      setTimeout(() => process.exit(130), graceMs).unref();
+    };
+    process.once('SIGINT', this.#listener);
+  }
+
+  release(): void {
+    if (this.#listener !== undefined) process.off('SIGINT', this.#listener);
+  }
 }
 
 /**
@@ -64,27 +81,35 @@ function interruptible(graceMs: number): AbortSignal {
  */
 export async function run(
   argv: readonly string[],
+  io: Io,
 ): Promise<{ readonly code: number; readonly exitNow: boolean }> {
   let code = 0;
   let isDaemon = false;
-  let interrupt: AbortSignal | undefined;
+  const interrupt = new Interrupt();
   const signal = (command: Command): AbortSignal => {
     isDaemon = command.name() === 'daemon';
     // The daemon drains on SIGINT and SIGTERM by itself.
-    const graceMs = command.name() === 'demo' ? INTERRUPT_DEMO_MS : INTERRUPT_MS;
-    interrupt = isDaemon ? new AbortController().signal : interruptible(graceMs);
-    return interrupt;
+    if (!isDaemon) {
+      interrupt.listen(command.name() === 'demo' ? INTERRUPT_DEMO_MS : INTERRUPT_MS);
+    }
+    return interrupt.signal;
   };
-  const streams = { out: process.stdout, err: process.stderr };
-  const program = buildProgram(binder(streams, signal, (given) => (code = given)));
+  const program = buildProgram(
+    binder(io, signal, (given) => {
+      code = given;
+    }),
+    io,
+  );
   try {
     await program.parseAsync(argv, { from: 'user' });
     return { code, exitNow: isDaemon };
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0)
       return { code: 0, exitNow: false };
-    const error = interrupt?.aborted === true ? interruption() : asError(thrown);
-    return { code: report(error, argv.includes('--json')), exitNow: isDaemon };
+    const error = interrupt.signal.aborted ? interruption() : asError(thrown);
+    return { code: report(error, argv.includes('--json'), io), exitNow: isDaemon };
+  } finally {
+    interrupt.release();
   }
 }
 
@@ -101,10 +126,10 @@ function asError(thrown: unknown): BzzzError {
   return new BzzzError('BAD_USAGE', first, why === '' ? {} : { why });
 }
 
-function report(error: BzzzError, json: boolean): number {
+function report(error: BzzzError, json: boolean, io: Io): number {
   if (error.code === 'INTERRUPTED') return error.exit;
-  const colour = process.stderr.isTTY === true && (process.env.NO_COLOR ?? '') === '';
-  process.stderr.write(failureLines(error, colour));
-  if (json) process.stdout.write(failureJson(error));
+  const colour = io.err.isTTY === true && (io.env.NO_COLOR ?? '') === '';
+  io.err.write(failureLines(error, colour));
+  if (json) io.out.write(failureJson(error));
   return error.exit;
 }

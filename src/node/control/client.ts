@@ -148,10 +148,12 @@ export class ControlClient {
       try {
         return await send(socketPath, method, path, call, headers, signal);
       } catch (thrown) {
-        const nobody = ['ENOENT', 'ECONNREFUSED'].includes(codeOf(thrown));
-        if (!nobody || performance.now() >= end) throw thrown;
+        if (!isNobody(thrown) || performance.now() >= end) throw thrown;
+        // What ends the waiting is not what is wrong: nobody listens.
+        await sleep(RETRY_MS, undefined, { signal }).catch(() => {
+          throw thrown;
+        });
       }
-      await sleep(RETRY_MS, undefined, { signal });
     }
   }
 
@@ -163,7 +165,7 @@ export class ControlClient {
   ): BzzzError {
     if (thrown instanceof BzzzError) return thrown;
     if (this.#options.signal?.aborted === true) return interrupted();
-    if (timeout?.aborted === true) {
+    if (timeout?.aborted === true && !isNobody(thrown)) {
       return new BzzzError('TIMEOUT', `no answer to ${what} within ${limitMs} ms`);
     }
     const { socketPath } = this.#options;
@@ -189,6 +191,9 @@ export class ControlClient {
 
 const codeOf = (thrown: unknown): string =>
   thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+
+/** Nobody listens on the socket: nothing was sent, so trying again is safe. */
+const isNobody = (thrown: unknown): boolean => ['ENOENT', 'ECONNREFUSED'].includes(codeOf(thrown));
 
 const interrupted = (): BzzzError => new BzzzError('INTERRUPTED', 'interrupted');
 

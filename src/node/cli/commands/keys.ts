@@ -120,7 +120,7 @@ async function sign(
   o: SignOptions,
 ): Promise<void> {
   if (o.share !== undefined) throw notYet('bzzz sign --share');
-  const octets = await readMessage(o, dash);
+  const octets = await readMessage(o, dash, context.io.stdin);
   const times = context.sessionTimes(SESSION_MS);
   const query = { key, fresh: o.fresh === true ? 1 : undefined, timeoutMs: times.server };
   const client = await context.client({ patient: true });
@@ -180,7 +180,7 @@ async function verify(
   o: VerifyOptions,
 ): Promise<number> {
   const signature = Buffer.from(await signatureOf(o)).toString('hex');
-  const octets = await readMessage(o, dash);
+  const octets = await readMessage(o, dash, context.io.stdin);
   const client = await context.client({ patient: true });
   const path = `/v1/keys/${segment(key)}/verify`;
   const done = await client.call<{ valid: boolean }>('POST', path, {

@@ -52,7 +52,7 @@ async function status(context: Context, watch: boolean): Promise<void> {
   const client = await context.client({ patient: false });
   for (;;) {
     const now = await client.call<StatusDocument>('GET', '/v1/status');
-    const terminal = watch && !context.json && process.stdout.isTTY === true;
+    const terminal = watch && !context.json && context.io.out.isTTY === true;
     context.result(now, (s) => (terminal ? CLEAR : '') + statusText(s));
     if (!watch) return;
     await sleep(WATCH_MS, undefined, { signal: context.signal });

@@ -55,7 +55,7 @@ async function put(
     });
   const octets =
     o.file === undefined
-      ? await readStdin(LIMITS.contentBytes, tooLarge)
+      ? await readStdin(context.io.stdin, LIMITS.contentBytes, tooLarge)
       : await readInput(o.file, LIMITS.contentBytes, tooLarge);
   const client = await context.client({ patient: true });
   const query = { address, ack: o.ack };

@@ -41,7 +41,10 @@ async function init(context: Context): Promise<void> {
 
 async function join(context: Context, given: string): Promise<void> {
   const tooLong = (): BzzzError => new BzzzError('INVALID_INVITATION', 'stdin is no invitation');
-  const text = given === '-' ? new TextDecoder().decode(await readStdin(65_536, tooLong)) : given;
+  const text =
+    given === '-'
+      ? new TextDecoder().decode(await readStdin(context.io.stdin, 65_536, tooLong))
+      : given;
   const { config } = await context.settings();
   const { joinNode } = await import('../setup.ts');
   const joined = await joinNode(config.dataDir, text);
