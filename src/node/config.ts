@@ -11,6 +11,7 @@ import { ROLES } from '../roster/types.ts';
 import type { Setting } from './config-setting.ts';
 import { optional, row } from './config-setting.ts';
 import * as is from './config-values.ts';
+import type { LogOptions } from './log.ts';
 
 const S = 1_000;
 const M = 60 * S;
@@ -103,14 +104,14 @@ export const SETTINGS = {
     none,
     'addresses to announce in place of the ones listened on',
   ),
-  logLevel: row(
+  logLevel: row<LogOptions['level']>(
     'log.level',
     'BZZZ_LOG_LEVEL',
     is.oneOf(['error', 'warn', 'info', 'debug', 'silent']),
     'info',
     'least level that is logged',
   ),
-  logFormat: row(
+  logFormat: row<LogOptions['format']>(
     'log.format',
     'BZZZ_LOG_FORMAT',
     is.oneOf(['json', 'pretty']),

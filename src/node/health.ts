@@ -1,0 +1,63 @@
+/**
+ * How the parts of a node are, in the documented words.
+ * @module
+ */
+import type { HealthStatus } from '../dht/store.ts';
+import type { Node } from './node.ts';
+
+interface Finding {
+  readonly status: HealthStatus['status'];
+  readonly reason?: string;
+}
+
+const HEALTHY: Finding = { status: 'healthy' };
+const degraded = (reason: string): Finding => ({ status: 'degraded', reason });
+
+/** Every part, as it is now; the record store as its last probe found it. */
+export function healthOf(node: Node): readonly HealthStatus[] {
+  const last_check = new Date(node.deps.clock.wallMs()).toISOString();
+  const of = (component: string, finding: Finding, error_count: number): HealthStatus => ({
+    ...{ component, backend: 'real', status: finding.status, last_check, error_count },
+    latency_ms: 0,
+    ...(finding.reason === undefined ? {} : { reason: finding.reason }),
+  });
+  const { direct, gossip, announcer } = node.network;
+  return [
+    of('network', network(node), direct.counters.faults + direct.counters.overloads),
+    of('discovery', discovery(node), 0),
+    of('announce', announce(node), announcer.counters.forged + gossip.counters.rejected),
+    of('roster', roster(node), 0),
+    node.records.dht.health,
+    of('mpc', mpc(node), 0),
+  ];
+}
+
+function network({ network }: Node): Finding {
+  if (network.addresses().length > 0) return HEALTHY;
+  return { status: 'failed', reason: 'no address to be reached at' };
+}
+
+function discovery({ network }: Node): Finding {
+  const peers = network.peers();
+  const missing = peers.filter((peer) => !peer.connected).length;
+  return missing === 0 ? HEALTHY : degraded(`${missing} of ${peers.length} members not connected`);
+}
+
+function announce({ network }: Node): Finding {
+  const connected = network.peers().filter((peer) => peer.connected);
+  const silent = connected.filter((peer) => !peer.fresh).length;
+  if (silent === 0) return HEALTHY;
+  return degraded(`${silent} of ${connected.length} connected members do not announce themselves`);
+}
+
+function roster(node: Node): Finding {
+  const { standing } = node.roster;
+  if (standing === 'member') return HEALTHY;
+  const failed = standing === 'removed' || node.joinRefusal !== undefined;
+  return { status: failed ? 'failed' : 'degraded', reason: node.unready().join('; ') };
+}
+
+function mpc({ party }: Node): Finding {
+  const reasons = party.unready();
+  return reasons.length === 0 ? HEALTHY : degraded(reasons.join('; '));
+}

@@ -1,0 +1,376 @@
+/**
+ * One node, put together. Data flows roster -> records -> party; the network carries all three.
+ *
+ * Order of the start: store, identity, roster, records, party, network, announcements. Handlers are
+ * registered before the first connection can come in. The stop is the reverse, behind a drain.
+ * @module
+ */
+import type { Ed25519PrivateKey } from '@libp2p/interface';
+import { loadEntrances } from '../../bootstrap/loader.ts';
+import { sha256, toHex } from '../base/bytes.ts';
+import { encode } from '../base/codec.ts';
+import { createSigner } from '../base/envelope.ts';
+import { BzzzError } from '../base/errors.ts';
+import type { Cancel, Clock, Logger, Random } from '../base/ports.ts';
+import { verifyCertificate } from '../mpc/certificate.ts';
+import { KEY_FILE, keyFile, passphraseFile } from '../mpc/keyfile.ts';
+import { Keyring } from '../mpc/keyring.ts';
+import { Keystore } from '../mpc/keystore.ts';
+import { Party } from '../mpc/party.ts';
+import { type AnnouncedParty, createPool } from '../mpc/pool.ts';
+import { SessionStore } from '../mpc/session-store.ts';
+import { SUITE_TABLE } from '../mpc/suites/index.ts';
+import { nextTurn } from '../mpc/turn-shell.ts';
+import type { Genesis } from '../roster/genesis.ts';
+import type { Invitation } from '../roster/invitation.ts';
+import { InvitationBook } from '../roster/invitation-book.ts';
+import { RosterService } from '../roster/service.ts';
+import type { Config } from './config.ts';
+import type { DataDirPaths } from './datadir.ts';
+import { dropInvitation } from './datadir-cluster.ts';
+import type { EventLog } from './events.ts';
+import { nextBoot } from './identity.ts';
+import { Network } from './net/network.ts';
+import { planRecords, publishRoster, type Records, recordsPort } from './records.ts';
+import { openStore, type Store } from './store.ts';
+
+/** What lies in the data directory of this node. */
+export interface NodeFiles {
+  readonly paths: DataDirPaths;
+  readonly key: Ed25519PrivateKey;
+  readonly genesis: Genesis;
+  /** Present until this node is admitted. */
+  readonly invitation: Invitation | undefined;
+}
+
+export interface NodeDeps {
+  readonly config: Config;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly events: EventLog;
+}
+
+/** Running sessions get so long to end at a stop, which as a whole must stay below 5 s. */
+const DRAIN_MS = 2_500;
+/** A probe of the record store follows a change among the peers by so much. */
+const PROBE_SOON_MS = 400;
+
+/** Everything that a running node consists of. */
+export class Node {
+  readonly deps: NodeDeps;
+  readonly startedAt: number;
+  readonly store: Store;
+  readonly roster: RosterService;
+  readonly invitations: InvitationBook;
+  readonly records: Records;
+  readonly party: Party;
+  readonly network: Network;
+  /** Why a joining node will never be admitted. */
+  joinRefusal: BzzzError | undefined;
+  readonly #ends: Cancel[] = [];
+  #probe: Cancel | undefined;
+  #draining = false;
+
+  private constructor(parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>, deps: NodeDeps) {
+    this.deps = deps;
+    this.startedAt = deps.clock.now();
+    this.store = parts.store;
+    this.roster = parts.roster;
+    this.invitations = parts.invitations;
+    this.records = parts.records;
+    this.party = parts.party;
+    this.network = parts.network;
+  }
+
+  /**
+   * Opens and connects everything; nothing listens yet.
+   * @throws STORE_LOCKED, WRONG_PASSPHRASE, KEYSTORE_LOCKED, LOOSE_PERMISSIONS, BAD_MESSAGE for a
+   * damaged roster, DISK_FAILED. What was opened is closed again.
+   */
+  static async open(files: NodeFiles, deps: NodeDeps): Promise<Node> {
+    const store = await openStore(files.paths.db);
+    try {
+      return await openOn(store, files, deps, (parts) => new Node(parts, deps));
+    } catch (thrown) {
+      await store.close();
+      throw thrown;
+    }
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Why this node takes part in nothing new; empty when it is ready. */
+  unready(): readonly string[] {
+    const reasons = [...this.party.unready()];
+    if (this.joinRefusal !== undefined) reasons.push(`not admitted: ${this.joinRefusal.message}`);
+    else if (this.roster.standing === 'removed') reasons.push('removed from the roster');
+    else if (this.roster.standing !== 'member') reasons.push('not admitted yet');
+    return reasons;
+  }
+
+  async start(): Promise<void> {
+    const { roster, party, network, records, deps } = this;
+    await party.start();
+    await records.dht.start();
+    await network.start();
+    this.#ends.push(
+      roster.onChange((view) => {
+        records.dht.membersChanged();
+        deps.events.emit('roster.changed', { epoch: view.epoch, members: view.members.size });
+        this.#announce();
+        this.#probeSoon();
+      }),
+      network.direct.onPeer((peer, live) => {
+        if (live) party.peerConnected(peer);
+        this.#probeSoon();
+      }),
+      publishRoster(roster, records, deps.log),
+    );
+    this.#announce();
+    this.#probeEvery();
+  }
+
+  /**
+   * Announces that it is draining, lets running sessions end, and ends everything.
+   * @param force leaves out the drain.
+   */
+  async stop(force: () => boolean): Promise<void> {
+    this.#draining = true;
+    if (!force()) {
+      await this.network.announcer.flush({ partyReady: false, draining: true });
+      await this.party.drain(DRAIN_MS);
+    }
+    for (const end of this.#ends) end();
+    this.#probe?.();
+    await this.party.stop();
+    await this.records.dht.stop();
+    await this.network.stop();
+    await this.roster.close();
+    await this.store.close();
+  }
+
+  #announce(): void {
+    const partyReady = this.unready().length === 0;
+    this.network.announcer.update({ partyReady, draining: this.#draining });
+  }
+
+  #probeSoon(): void {
+    this.#probe?.();
+    this.#probe = this.deps.clock.after(PROBE_SOON_MS, () => this.#probeNow());
+  }
+
+  #probeEvery(): void {
+    this.#probe?.();
+    const { healthCheckInterval } = this.deps.config;
+    this.#probe = this.deps.clock.after(healthCheckInterval, () => this.#probeNow());
+  }
+
+  #probeNow(): void {
+    // `probe` reports failures in its result; it rejects only when the node is stopping.
+    this.records.dht.probe().then(
+      () => this.#probeEvery(),
+      (error: unknown) => this.deps.log.debug({ error: String(error) }, 'probe ended'),
+    );
+  }
+}
+
+interface Parts {
+  readonly store: Store;
+  readonly roster: RosterService;
+  readonly invitations: InvitationBook;
+  readonly records: Records;
+  readonly keystore: Keystore;
+  readonly keyring: Keyring;
+  readonly sessions: SessionStore;
+  readonly party: Party;
+  readonly network: Network;
+}
+
+async function openOn(
+  store: Store,
+  files: NodeFiles,
+  deps: NodeDeps,
+  make: (parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>) => Node,
+): Promise<Node> {
+  const { config, clock, random, log, events } = deps;
+  const signer = createSigner(files.key);
+  const logOf = (component: string): Logger => log.child({ component });
+  const boot = await nextBoot(store.root.sub('node'));
+  const roster = await openRoster(store, files, deps);
+  const invitations = new InvitationBook({
+    ...{ store: store.root.sub('invitations'), roster, signer, random, clock },
+  });
+  const plan = planRecords(recordsOptions(config), {
+    ...{ store, journal: store.root.sub('records'), roster, clock, random, log: logOf('dht') },
+  });
+  let node: Node | undefined;
+  const network = await Network.create(
+    {
+      ...(await networkOptions(files, deps)),
+      boot,
+      state: {
+        partyReady: false,
+        draining: false,
+        suites: [...SUITE_TABLE.keys()],
+        protocols: ['mpc/1'],
+        load: 0,
+        configHash: configHash(config),
+      },
+    },
+    {
+      ...{ roster, invitations, signer, clock, random, log: logOf('network') },
+      ...{ store: store.root.sub('network'), kad: plan.kad, datastore: plan.guard },
+      emit: (kind, data) => events.emit(kind, data),
+      joinRefused: (reason) => {
+        if (node !== undefined) node.joinRefusal = reason;
+      },
+    },
+  );
+  const records = plan.open(network.host.services.dht);
+  const { clusterId } = roster.view;
+  const self = signer.peerId;
+  const source =
+    config.keyPassphraseFile === undefined
+      ? keyFile(`${files.paths.dir}/${KEY_FILE}`, random)
+      : passphraseFile(config.keyPassphraseFile);
+  const keystore = await Keystore.open({
+    ...{ kv: store.root.sub('shares'), clusterId, self, random, source },
+  });
+  const keyring = await Keyring.open({
+    kv: store.root.sub('keys'),
+    verify: (certificate) => verifyCertificate(certificate, clusterId).keyInfo,
+    logger: logOf('keys'),
+  });
+  const sessions = await SessionStore.open({
+    ...{ kv: store.root.sub('sessions'), clusterId, signer, clock, logger: logOf('sessions') },
+  });
+  const view = {
+    parties: () => [ownParty(node), ...announcedParties(network)].flatMap((p) => p ?? []),
+    watch: (listener: () => void) => network.announcer.onChange(listener),
+  };
+  const party = new Party(
+    { sessionTimeoutMs: config.sessionTimeout, boot },
+    {
+      ...{ direct: network.direct, gossip: network.gossip, clock, random, signer },
+      ...{ keystore, keyring, sessions, suites: SUITE_TABLE, nextTurn },
+      roster: () => roster.view,
+      logger: logOf('mpc'),
+      pool: createPool(view, () => roster.view),
+      records: recordsPort(records),
+      emit: (kind, data) => events.emit(kind, data),
+    },
+  );
+  node = make({ store, roster, invitations, records, party, network });
+  forgetInvitationOnceAdmitted(node, files, log);
+  return node;
+}
+
+async function openRoster(store: Store, files: NodeFiles, deps: NodeDeps): Promise<RosterService> {
+  const { genesis, invitation, key } = files;
+  const begin = {
+    genesis: genesis.bytes,
+    ...(invitation === undefined ? {} : { checkpoint: invitation.checkpoint }),
+  };
+  const roster = await RosterService.open(begin, {
+    store: store.root.sub('roster'),
+    signer: createSigner(key),
+    clock: deps.clock,
+    logger: deps.log.child({ component: 'roster' }),
+  });
+  if (roster.standing === 'stranger' && invitation === undefined) {
+    throw new BzzzError('NOT_INITIALISED', 'this host is no member and has no invitation', {
+      hint: 'ask a voter for `bzzz invite`, then run `bzzz join STRING`',
+    });
+  }
+  agreeWithRoster(roster, deps.config);
+  return roster;
+}
+
+/** A setting that contradicts the roster is an error that names both. */
+function agreeWithRoster(roster: RosterService, { cluster, partyRole }: Config): void {
+  const { clusterName, members } = roster.view;
+  if (cluster !== undefined && cluster !== clusterName) {
+    throw new BzzzError('BAD_CONFIG', `BZZZ_CLUSTER is ${cluster}`, {
+      why: `the roster in this data directory is that of ${clusterName}`,
+    });
+  }
+  const role = members.get(roster.self)?.role;
+  if (partyRole !== undefined && role !== undefined && partyRole !== role) {
+    throw new BzzzError('BAD_CONFIG', `BZZZ_PARTY_ROLE is ${partyRole}`, {
+      why: `the roster says that this host is ${role}`,
+    });
+  }
+}
+
+function recordsOptions(config: Config) {
+  return {
+    dht: { replication: config.replication, republishMs: config.republishInterval },
+    resolver: {
+      cacheEnabled: config.cacheEnabled,
+      cacheMaxBytes: config.cacheMaxBytes,
+      cacheTtlMs: config.cacheTtl,
+    },
+  };
+}
+
+async function networkOptions({ key, invitation }: NodeFiles, { config, version, log }: NodeDeps) {
+  const entrances = await loadEntrances(
+    { nodes: config.bootstrapNodes, file: config.bootstrapFile },
+    { log: log.child({ component: 'bootstrap' }) },
+  );
+  return {
+    ...{ key, version, invitation, entrances },
+    name: config.nodeName,
+    listen: config.listen,
+    announce: config.announceAddrs,
+    maxConnections: config.maxConnections,
+    mdns: config.mdnsEnabled,
+    discoveryRefreshMs: config.discoveryRefresh,
+    announceIntervalMs: config.announceInterval,
+  };
+}
+
+/** Of the settings that should be the same on every host, to notice hosts that differ. */
+const configHash = ({ replication, sessionTimeout, signPolicy }: Config): string =>
+  toHex(sha256(encode({ replication, sessionTimeout, signPolicy }))).slice(0, 16);
+
+function ownParty(node: Node | undefined): AnnouncedParty | undefined {
+  const role = node?.roster.view.members.get(node.roster.self)?.role;
+  if (node === undefined || role === undefined) return undefined;
+  return {
+    peerId: node.roster.self,
+    role,
+    ready: node.unready().length === 0,
+    draining: node.draining,
+    suites: [...SUITE_TABLE.keys()],
+    fresh: true,
+  };
+}
+
+/** Fresh and connected: a party that cannot be reached now would only stall a session. */
+function announcedParties(network: Network): readonly AnnouncedParty[] {
+  return network.peers().flatMap(({ peerId, announcement, fresh, connected }) => {
+    if (announcement === undefined || announcement.role === null) return [];
+    const { role, partyReady: ready, draining, capabilities } = announcement;
+    const { suites } = capabilities;
+    return [{ peerId, role, ready, draining, suites, fresh: fresh && connected }];
+  });
+}
+
+/** Its secret is of no more use, and a file that holds one should not stay. */
+function forgetInvitationOnceAdmitted(node: Node, { paths, invitation }: NodeFiles, log: Logger) {
+  if (invitation === undefined) return;
+  const forget = (): void => {
+    if (node.roster.standing !== 'member') return;
+    stop();
+    dropInvitation(paths).catch((error: unknown) => {
+      log.warn({ error: String(error) }, 'the used invitation could not be removed');
+    });
+  };
+  const stop = node.roster.onChange(forget);
+  forget();
+}

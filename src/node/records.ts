@@ -1,0 +1,125 @@
+/**
+ * The record store and the resolver of one node, put together: which kinds of record there are, what
+ * guards them, and where they lie.
+ * @module
+ */
+import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
+import type { Clock, KeyValue, Logger, Random } from '../base/ports.ts';
+import { Counters } from '../dht/counters.ts';
+import { RecordGuard } from '../dht/guard.ts';
+import { type DhtOptions, DhtStore } from '../dht/kad.ts';
+import { kadInit } from '../dht/options.ts';
+import { createRules } from '../dht/rules.ts';
+import { certificateKind } from '../mpc/certificate.ts';
+import type { RecordsPort } from '../mpc/party-ports.ts';
+import { proposalKind, resultKind } from '../mpc/record-kinds.ts';
+import { entryRecord, verifyEntryRecord } from '../roster/proof.ts';
+import type { RosterService } from '../roster/service.ts';
+import { membershipAddress } from '../ucxl/fixed.ts';
+import { recordNamespaces } from '../ucxl/namespaces.ts';
+import type { RecordRules } from '../ucxl/records.ts';
+import { Resolver, type ResolverOptions } from '../ucxl/resolver.ts';
+import { rosterKind } from '../ucxl/roster-kind.ts';
+import type { Store } from './store.ts';
+
+export interface RecordsOptions {
+  readonly dht: DhtOptions;
+  readonly resolver: ResolverOptions;
+}
+
+export interface RecordsDeps {
+  readonly store: Store;
+  /** A namespace of its own. */
+  readonly journal: KeyValue;
+  readonly roster: RosterService;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** What libp2p needs before there is a DHT, and what becomes of it once there is. */
+export interface RecordsPlan {
+  readonly kad: KadDHTInit;
+  readonly guard: RecordGuard;
+  open(kad: KadDHT): Records;
+}
+
+/** The open record layer. */
+export interface Records {
+  readonly dht: DhtStore;
+  readonly resolver: Resolver;
+}
+
+/** Lays down rules and guard; nothing is opened or started. */
+export function planRecords(options: RecordsOptions, deps: RecordsDeps): RecordsPlan {
+  const { store, journal, roster, clock, random, log } = deps;
+  const recordRules = rulesOf(roster);
+  const namespaces = recordNamespaces(recordRules);
+  const rules = createRules(namespaces);
+  const counters = new Counters();
+  const guard = new RecordGuard(store.db, {}, { rules, clock, counters });
+  return {
+    kad: kadInit(roster.view.tag, namespaces),
+    guard,
+    open(kad) {
+      const members = () => [...roster.view.members.keys()];
+      const shared = { rules, guard, journal, kad, clock, random, log, counters };
+      const dht = new DhtStore(options.dht, { self: roster.self, members, ...shared });
+      const resolver = new Resolver(options.resolver, {
+        store: dht,
+        rules: recordRules,
+        self: roster.self,
+        clock,
+        logger: log,
+      });
+      return { dht, resolver };
+    },
+  };
+}
+
+function rulesOf(roster: RosterService): RecordRules {
+  const { clusterId, clusterName } = roster.view;
+  return {
+    kinds: [
+      certificateKind(clusterId, clusterName),
+      proposalKind(clusterId, clusterName),
+      resultKind(clusterId, clusterName),
+      rosterKind(clusterName, (epoch, bytes) => verifyEntryRecord(roster.chain, epoch, bytes)),
+    ],
+    isKnown: (peer) => roster.view.standing(peer) !== 'stranger',
+  };
+}
+
+/** Records as the party service uses them. */
+export function recordsPort({ resolver }: Records): RecordsPort {
+  return {
+    async publish(address, bytes) {
+      await resolver.publish(address, bytes);
+    },
+    async candidates(address, where) {
+      const options = where === 'local' ? { localOnly: true } : {};
+      const copies = await resolver.candidates(address, options);
+      return copies.map(({ bytes }) => bytes);
+    },
+  };
+}
+
+/**
+ * Stands new roster entries at their addresses. The voter that certified them does it; every other
+ * member stores and republishes what it is given.
+ * @returns a function that ends it.
+ */
+export function publishRoster(roster: RosterService, records: Records, log: Logger): () => void {
+  const publish = (epoch: number): void => {
+    const bytes = entryRecord(roster.chain, epoch);
+    if (bytes === undefined || !roster.view.voters.includes(roster.self)) return;
+    const address = membershipAddress(roster.view.clusterName, epoch);
+    records.resolver.publish(address, bytes).catch((error: unknown) => {
+      log.warn({ epoch, error: String(error) }, 'a roster entry was not published');
+    });
+  };
+  if (roster.view.epoch === 0) publish(0);
+  return roster.onChange((_view, added) => {
+    for (const entry of added) publish(entry.body.epoch);
+  });
+}
