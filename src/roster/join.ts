@@ -33,7 +33,10 @@ export interface JoinDeps {
   readonly forward: (to: PeerId, petition: Uint8Array) => Promise<Uint8Array>;
 }
 
-/** Refusals that another member or a later try would not turn into an admission. */
+/**
+ * Refusals that another member or a later try would not turn into an admission. CONFLICT is none:
+ * it means "not now", or that this host is a member already, which the roster exchange tells it.
+ */
 const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'INVALID_INVITATION',
   'INVITATION_FOREIGN',
@@ -41,7 +44,6 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'INVITATION_REVOKED',
   'INVITATION_USED',
   'REFUSED_BY_POLICY',
-  'CONFLICT',
 ]);
 
 /** Whether a joining host should give up; otherwise it asks the next member, or later again. */

@@ -36,9 +36,6 @@ export function verifyEntryRecord(chain: Chain, epoch: number, bytes: Uint8Array
     throw new BzzzError('BAD_MESSAGE', 'not the genesis of this cluster');
   }
   const entry = decodeEntry(clusterId, bytes);
-  if (entry.body.epoch !== epoch) {
-    throw new BzzzError('BAD_MESSAGE', `an entry of epoch ${entry.body.epoch}, not ${epoch}`);
-  }
   const { chain: extended } = extendChain(chain, [entry]);
   const link = extended.links[epoch - 1];
   const hash = hashAt(extended, epoch);
