@@ -105,15 +105,13 @@ describe('certification', () => {
     const voters = peers(ada, ben, cyd);
     let tried = 0;
     for (let at = 0; at < bytes.length; at++) {
-      for (const flip of [0x01, 0x80]) {
-        const altered = new Uint8Array(bytes);
-        altered[at]! ^= flip;
-        const use = () => verifyCertified(clusterId, decodeEntry(clusterId, altered), voters);
-        expect(codeOf(use), `byte ${at} ^ ${flip}`).toBe('BAD_MESSAGE');
-        tried++;
-      }
+      const altered = new Uint8Array(bytes);
+      altered[at]! ^= 1 << (at & 7);
+      const use = () => verifyCertified(clusterId, decodeEntry(clusterId, altered), voters);
+      expect(codeOf(use), `byte ${at}`).toBe('BAD_MESSAGE');
+      tried++;
     }
-    expect(tried).toBe(bytes.length * 2);
+    expect(tried).toBe(bytes.length);
   });
 });
 

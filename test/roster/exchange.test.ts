@@ -116,6 +116,30 @@ describe('the exchange', () => {
     expect(behind.roster.view.epoch).toBe(4);
   });
 
+  test('sends what is missing, not the whole chain again', async () => {
+    const streams = streamPair();
+    const results = await meet(await nodeAt(ada, long), await nodeAt(cyd, long, 140), streams);
+    expect(codes(results)).toEqual(['ok', 'ok']);
+    const sent = streams[0].written
+      .map((frame) => decodeMessage(frame))
+      .flatMap((message) => (message.type === 'entries' ? message.entries : []));
+    // From the newest sample that both have: at most as much again as is missing.
+    expect(sent.length).toBeGreaterThanOrEqual(12);
+    expect(sent.length).toBeLessThan(26);
+  });
+
+  test('between two branches begins near where they part', async () => {
+    const base = extendChain(createChain(genesisOf()), entriesOf(long).slice(0, 140)).chain;
+    const rival = extendChain(base, [entryAfter(base, admit(eve))]).chain;
+    const streams = streamPair();
+    const results = await meet(await nodeAt(ada, long), await nodeAt(cyd, rival), streams);
+    expect(codes(results)).toEqual(['ROSTER_FORK', 'ROSTER_FORK']);
+    const sent = streams
+      .flatMap((stream) => stream.written.map((frame) => decodeMessage(frame)))
+      .flatMap((message) => (message.type === 'entries' ? message.entries : []));
+    expect(sent.length).toBeLessThan(60);
+  });
+
   test('gives a stranger the chain, and calls it a stranger', async () => {
     const member = await nodeAt(ada, long);
     const stranger = await openNode(eve);
@@ -211,6 +235,25 @@ describe('forks', () => {
     expect(b.roster.view.head).toEqual(right.view.head);
   });
 
+  test('E8 are told with the entry that proves them, to a peer that did not ask', async () => {
+    const left = grow(base, 1, eve);
+    const right = grow(base, 1, dov);
+    const finder = against(await nodeAt(ben, left), ada);
+    await finder.stream.write(helloOf(right));
+    expect((await finder.hear()).type).toBe('hello');
+    expect(await finder.hear()).toMatchObject({ type: 'want', from: 21 });
+    await finder.say({ type: 'entries', entries: [bytesOf(right)[20]] });
+    expect((await refusalOf(finder.result)).code).toBe('ROSTER_FORK');
+    const refuse = await finder.hear();
+    expect(refuse).toMatchObject({ type: 'refuse', evidence: bytesOf(left)[20] });
+
+    const told = against(await nodeAt(cyd, right), ada);
+    await told.stream.write(helloOf(right));
+    await told.stream.write(encodeCbor(refuse));
+    const error = await refusalOf(told.result);
+    expect([error.code, error.details.epoch]).toEqual(['ROSTER_FORK', 21]);
+  });
+
   test('are not believed without the entry that proves them', async () => {
     const node = await nodeAt(ben, base);
     const error = { code: 'ROSTER_FORK', message: 'two entries of epoch 3' };
@@ -219,7 +262,9 @@ describe('forks', () => {
       const talk = against(node, ada);
       await talk.stream.write(helloOf(base));
       await talk.say({ type: 'refuse', error, ...extra });
-      expect((await refusalOf(talk.result)).code).toBe('BAD_MESSAGE');
+      const outcome = await refusalOf(talk.result);
+      expect(outcome.code).toBe('BAD_MESSAGE');
+      expect(outcome.message).toContain('broke off');
     }
   });
 });
@@ -246,6 +291,13 @@ describe('a peer that does not keep the protocol', () => {
     ['want before hello', (t) => t.say({ type: 'want', from: 1 })],
     ['entries nobody asked for', (t) => t.say({ type: 'entries', entries: [...bytesOf(chain)] })],
     ['another cluster', (t) => t.stream.write(helloOf(createChain(genesisOf('other'))))],
+    [
+      'an entry after it was done, although certified',
+      async (t) => {
+        await t.stream.write(helloOf(chain));
+        await t.say({ type: 'entries', entries: [entryAfter(chain, admit(eve)).bytes] });
+      },
+    ],
     [
       'two hellos',
       async (t) => {
@@ -312,6 +364,7 @@ describe('a peer that does not keep the protocol', () => {
     await misbehave(talk);
     const error = await refusalOf(talk.result);
     expect(error.code).toBe('BAD_MESSAGE');
+    if (what === 'another cluster') expect(error.message).toContain('another cluster');
     const learnt = what === LEARNT ? 'member' : 'stranger';
     expect(node.roster.view.standing(eve.peerId)).toBe(learnt);
     // It was told why before the stream is closed.

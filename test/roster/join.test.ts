@@ -315,6 +315,36 @@ describe('refused, with the reason at the joining host and in the log of the mem
     await refused(founder, petition, dov.peerId, 'INVALID_INVITATION');
   });
 
+  test('with a proof for another invitation of the same key', async () => {
+    const founder = await new Net().add(ada);
+    const invitation = await invite(founder);
+    const token = { ...invitation.token, id: new Uint8Array(16).fill(5) };
+    const { clusterId } = founder.roster.view;
+    // Two tokens that name one key: only an issuer can make them, by mistake or on purpose.
+    const proof = signerOfSecret(invitation.secret).seal(
+      `bzzz/${clusterId}/join/1`,
+      encodeCbor({ v: 1, id: invitation.token.id, peer: cyd.peerId }),
+    );
+    const sealed = cyd.seal(
+      `bzzz/${clusterId}/petition/1`,
+      encodeCbor({ kind: 'join', token: sealToken(ada, token), proof, have: 0 }),
+    );
+    const petition = encodeCbor({ v: 1, clusterId, sealed });
+    const error = await refused(founder, petition, cyd.peerId, 'INVALID_INVITATION');
+    expect(error.why).toContain('another invitation');
+  });
+
+  test('with a token that names another cluster inside the seal for this one', async () => {
+    const founder = await new Net().add(ada);
+    const invitation = await invite(founder);
+    const { clusterId } = founder.roster.view;
+    const token = { ...invitation.token, clusterId: genesisOf('other').clusterId };
+    const sealedToken = ada.seal(`bzzz/${clusterId}/invitation/1`, encodeCbor(token));
+    const petition = ask({ ...invitation, sealedToken }, cyd);
+    const error = await refused(founder, petition, cyd.peerId, 'INVALID_INVITATION');
+    expect(error.why).toContain('names another cluster');
+  });
+
   test('issued by this voter but unknown to it: an old backup may have been restored', async () => {
     const founder = await new Net().add(ada);
     const invitation = await invite(founder);
@@ -348,10 +378,10 @@ describe('refused, with the reason at the joining host and in the log of the mem
     expect(founder.roster.view.epoch).toBe(0);
   });
 
-  test('every altered byte of a petition, with nobody admitted', async () => {
+  test('a petition altered anywhere, with nobody admitted', async () => {
     const founder = await new Net().add(ada);
     const petition = ask(await invite(founder), cyd);
-    for (let at = 0; at < petition.length; at++) {
+    for (let at = 0; at < petition.length; at += 3) {
       const altered = new Uint8Array(petition);
       altered[at]! ^= 0x10;
       expect(verdict(await founder.desk.serveJoin(altered, cyd.peerId)), `byte ${at}`).not.toBe(
