@@ -97,6 +97,33 @@ describe('a malicious participant (R49)', () => {
     },
   );
 
+  it('is named also by those who hear of it in a refusal only', () => {
+    const net = network();
+    lie(net, 'round2', (payload, to) =>
+      to === 1 ? { ...payload, subshare: flip(payload.subshare) } : payload,
+    );
+    net.node(1).twist = (_to, packet) => (unpack(packet).kind === 'complaint' ? [] : [packet]);
+    net.start().run();
+    expectCulprit(net);
+  });
+
+  it('is named also when the complaint comes after the end', () => {
+    const lying = network();
+    lie(lying, 'round2', (payload, to) =>
+      to === 1 ? { ...payload, subshare: flip(payload.subshare) } : payload,
+    );
+    lying.start().run();
+    const net = network().start();
+    net.node(3).inbox.push({ type: 'cancel', by: net.node(3).peerId, reason: 'withdrawn' });
+    net.run();
+    const two = net.node(2);
+    expect(two.outcome).toMatchObject({ state: 'failed', culprits: [] });
+    net.send(net.node(1).peerId, two.peerId, wire(lying, 'complaint', 1));
+    net.run();
+    expect(two.outcome).toMatchObject({ state: 'failed', culprits: [net.node(3).peerId] });
+    expect(two.ends).toHaveLength(2);
+  });
+
   it.each([
     ['empty', new Uint8Array()],
     ['too long', new Uint8Array(33)],
@@ -208,20 +235,24 @@ describe('a malicious participant (R49)', () => {
 
   it('refuses after it attested: the refusal frees nobody, the shares stay (K4)', () => {
     const net = network();
-    const liar = net.node(3);
+    const [one, liar] = [net.node(1), net.node(3)];
+    liar.twist = (to, packet) => {
+      const { kind } = unpack(packet);
+      return kind === 'certificate' || (kind === 'statement' && to !== one.peerId) ? [] : [packet];
+    };
+    // Somebody else withholds too, or party 1 would hold all statements and complete.
+    net.node(4).twist = (_to, packet) =>
+      ['statement', 'certificate'].includes(unpack(packet).kind) ? [] : [packet];
+    net.start().settle();
+    expect(one.state?.statements.has(3)).toBe(true);
     const { sid } = net.sealed;
     const refusal = say(liar, 'refusal', { v: 1, sid, reason: 'restarted', complaint: null });
-    liar.twist = (to, packet) => {
-      if (unpack(packet).kind !== 'statement') return [packet];
-      return to === net.node(1).peerId ? [packet, refusal] : [];
-    };
-    net.start().run(TTL_MS);
-    const one = net.node(1);
-    if (one.events.some(({ kind }) => kind === 'contradiction')) {
-      expect(one.disk.share).toBeDefined();
-      expect(one.disk.refusal).toBeUndefined();
-    } else expect(one.events.some(({ kind }) => kind === 'refused')).toBe(true);
-    for (const index of [1, 2, 4]) expect(net.node(index).state?.culprits.size).toBe(0);
+    net.send(liar.peerId, one.peerId, refusal);
+    net.settle();
+    expect(one.events.filter(({ kind }) => kind === 'contradiction')).toHaveLength(1);
+    expect(one.disk.share).toBeDefined();
+    expect(one.disk.refusal).toBeUndefined();
+    expect(one.state?.culprits.size).toBe(0);
   });
 });
 
@@ -285,6 +316,18 @@ describe('a false complaint', () => {
       const { outcome, state } = net.node(index);
       expect([...(state?.culprits ?? [])]).toEqual([3]);
       expect(outcome).toMatchObject({ culprits: [net.node(3).peerId] });
+    }
+  });
+
+  it('that joins first rounds of two sessions convicts the accuser, not their honest author', () => {
+    const before = network(1, { nonce: 7 }).start().settle();
+    const net = network(3);
+    accuse(net, 'two-round1', 1, () => [
+      body(wire(net, 'round1', 1)),
+      body(wire(before, 'round1', 1)),
+    ]);
+    for (const index of [1, 2, 4]) {
+      expect([...(net.node(index).state?.culprits ?? [])]).toEqual([3]);
     }
   });
 

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../../src/base/bytes.ts';
 import { checkPending, resumeKeygen } from '../../../src/mpc/keygen/index.ts';
-import { unpack } from '../../../src/mpc/keygen/messages.ts';
-import { dice, keyInfoOf, Network, type Node, TTL_MS } from './network.ts';
+import { openMessage, unpack } from '../../../src/mpc/keygen/messages.ts';
+import { CLUSTER, dice, keyInfoOf, Network, type Node, TTL_MS } from './network.ts';
 import { toyDkg } from './toy-dkg.ts';
 
 const suite = toyDkg();
@@ -200,6 +200,11 @@ describe('what a party says after a restart', () => {
     net.start().run(TTL_MS);
     const node = net.node(1);
     expect(kindsAfter(net, node)).toEqual(['refusal']);
+    // Its own refusal would contradict the statement that it may have sent.
+    for (const frame of net.frames) {
+      const { author } = openMessage(CLUSTER, node.deps.open, 'refusal', unpack(frame).body);
+      expect(author).toBe(net.node(3).peerId);
+    }
     expect(node.disk.share).toBeUndefined();
     expect(node.outcome?.state).toBe('failed');
   });
