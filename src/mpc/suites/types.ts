@@ -54,7 +54,7 @@ export interface NonceCommitment {
   readonly binding: Uint8Array;
 }
 
-/** A signature that verified, or whose shares are bad. */
+/** A signature that verified, or the signers of bad shares. Nothing else is wrong when it fails. */
 export type Aggregate =
   | { readonly ok: true; readonly signature: Uint8Array }
   | { readonly ok: false; readonly culprits: readonly number[] };
@@ -137,7 +137,7 @@ export interface Suite {
     commitments: readonly NonceCommitment[],
     message: Uint8Array,
   ): Uint8Array;
-  /** RFC 9591 §5.4. False for any malformed input. */
+  /** RFC 9591 §5.4. False for a malformed share. @throws INTERNAL: `index` is not among them. */
   verifyShare(
     key: SigningKey,
     commitments: readonly NonceCommitment[],
