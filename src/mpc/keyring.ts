@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { KeyId } from '../base/brands.ts';
+import type { KeyId, SessionId } from '../base/brands.ts';
 import { decode, encode, field } from '../base/codec.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -36,6 +36,7 @@ const storedSchema = z.strictObject({
 export class Keyring {
   readonly #deps: KeyringDeps;
   readonly #entries = new Map<KeyId, KeyEntry>();
+  readonly #bySession = new Map<SessionId, KeyId>();
   readonly #listeners = new Set<(entry: KeyEntry) => void>();
 
   private constructor(deps: KeyringDeps) {
@@ -50,7 +51,7 @@ export class Keyring {
         const stored = decode('key', storedSchema, bytes, 2 * LIMITS.recordBytes);
         const { certificate, createdAtMs } = stored;
         const key = deps.verify(certificate);
-        ring.#entries.set(key.keyId, { key, certificate, createdAtMs });
+        ring.#set({ key, certificate, createdAtMs });
       } catch (error) {
         // A damaged certificate can be fetched again from any member; the others still count.
         deps.logger.error({ keyId, error: String(error) }, 'a stored certificate is damaged');
@@ -80,12 +81,13 @@ export class Keyring {
     }
     const entry: KeyEntry = { key, certificate: new Uint8Array(certificate), createdAtMs };
     // In the map before the first await, so that two calls at once add it once.
-    this.#entries.set(key.keyId, entry);
+    this.#set(entry);
     try {
       const stored = encode({ v: 1, certificate: entry.certificate, createdAtMs });
       await this.#deps.kv.put(`c/${key.keyId}`, stored, { sync: true });
     } catch (error) {
       this.#entries.delete(key.keyId);
+      this.#bySession.delete(key.sid);
       throw error;
     }
     for (const listener of this.#listeners) listener(entry);
@@ -94,6 +96,12 @@ export class Keyring {
 
   byId(keyId: KeyId): KeyEntry | undefined {
     return this.#entries.get(keyId);
+  }
+
+  /** The key that a key generation made. */
+  bySession(sid: SessionId): KeyEntry | undefined {
+    const keyId = this.#bySession.get(sid);
+    return keyId === undefined ? undefined : this.#entries.get(keyId);
   }
 
   /** All keys of this name: more than one after two partitions used it at once. */
@@ -121,6 +129,11 @@ export class Keyring {
       });
     }
     return entry;
+  }
+
+  #set(entry: KeyEntry): void {
+    this.#entries.set(entry.key.keyId, entry);
+    this.#bySession.set(entry.key.sid, entry.key.keyId);
   }
 
   /** By name, then key id. */

@@ -2,12 +2,9 @@
  * A key generation on this node: the pure machine of `keygen/` on real ports.
  * @module
  */
-import { z } from 'zod';
 import type { KeyId, Millis, PeerId, SessionId } from '../base/brands.ts';
-import { decode, encode, field } from '../base/codec.ts';
 import { openEnvelope } from '../base/envelope.ts';
-import { BzzzError, type ErrorShape, toBzzzError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { type ErrorShape, toBzzzError } from '../base/errors.ts';
 import type { Cancel } from '../base/ports.ts';
 import { certificateAddress } from './certificate.ts';
 import {
@@ -24,43 +21,14 @@ import {
   stepKeygen,
 } from './keygen/index.ts';
 import { SessionActor } from './party-actor.ts';
+import { encodeAttestation } from './party-attestation.ts';
 import { type Host, type Live, Waiters } from './party-live.ts';
+import { activateIfPending } from './party-recover.ts';
 import type { ProposeBody } from './party-wire.ts';
 import { suiteOf } from './suites/index.ts';
 import type { KeygenProposal, KeyShare, SealedProposal } from './types.ts';
 
 type Store = Extract<KeygenEffect, { readonly type: 'store' }>;
-
-const attestationSchema = z.strictObject({
-  v: z.literal(1),
-  keyId: field.hash<KeyId>(),
-  groupKey: field.bytesUpTo(96),
-  commitments: z.array(field.bytesUpTo(96)).max(LIMITS.parties).readonly(),
-  verifyingShares: z.array(field.bytesUpTo(96)).max(LIMITS.parties).readonly(),
-  transcript: field.bytes(32),
-});
-
-/** What lies beside a pending share: public. */
-export const encodeAttestation = ({ keyId, transcript, public: outcome }: Attestation) =>
-  encode({
-    v: 1,
-    keyId,
-    transcript,
-    groupKey: outcome.groupKey,
-    commitments: outcome.commitments,
-    verifyingShares: outcome.verifyingShares,
-  });
-
-/** @throws BAD_MESSAGE. */
-export function decodeAttestation(bytes: Uint8Array): Attestation {
-  const { keyId, transcript, groupKey, commitments, verifyingShares } = decode(
-    'attestation',
-    attestationSchema,
-    bytes,
-    LIMITS.recordBytes,
-  );
-  return { keyId, transcript, public: { groupKey, commitments, verifyingShares } };
-}
 
 /** One running key generation. */
 export class KeygenSession implements Live {
@@ -230,20 +198,20 @@ export class KeygenSession implements Live {
   }
 
   async #storeCertificate(certificate: Uint8Array, keyId: KeyId): Promise<void> {
-    const { keyring, keystore, clock, records, roster, logger } = this.#host.deps;
+    const { keyring, clock, records, roster, logger, emit } = this.#host.deps;
     await keyring.add(certificate, clock.wallMs());
-    if (this.parties.includes(this.#host.self)) {
-      try {
-        await keystore.activate(this.sid, keyId);
-      } catch (error) {
-        // The key exists all the same; what is lost is this party's part in it, and it must be told.
-        if (!(error instanceof BzzzError && error.code === 'NOT_FOUND')) throw error;
-        logger.error({ sessionId: this.sid, keyId }, 'the key is certified, but its share is gone');
-      }
+    if (await activateIfPending(this.sealed, keyId, this.#host)) this.#host.holds(keyId);
+    // The key exists all the same; what is lost is this node's part in it, and it must be told.
+    else if (this.parties.includes(this.#host.self)) {
+      logger.error({ sessionId: this.sid, keyId }, 'the key is certified, but its share is gone');
     }
     this.#attestation = undefined;
+    const { name } = this.sealed.proposal;
+    logger.info({ sessionId: this.sid, keyId, name }, 'a key was made');
+    emit('key.created', { keyId, name, sessionId: this.sid });
     const address = certificateAddress(keyId, roster().clusterName);
-    this.#host.background('publish certificate', records.publish(address, certificate));
+    const role = this.sealed.proposal.proposer === this.#host.self ? 'author' : 'witness';
+    this.#host.background('publish certificate', records.publish(address, certificate, role));
   }
 
   #onEvent(kind: string, data: Readonly<Record<string, unknown>>): void {

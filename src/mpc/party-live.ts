@@ -2,7 +2,7 @@
  * What the party service and its running sessions know of each other.
  * @module
  */
-import type { ClusterId, Millis, PeerId, SessionId } from '../base/brands.ts';
+import type { ClusterId, KeyId, Millis, PeerId, SessionId } from '../base/brands.ts';
 import type { Cancel } from '../base/ports.ts';
 import type { PartyDeps, PartyOptions } from './party-ports.ts';
 import type { ProposeBody } from './party-wire.ts';
@@ -47,6 +47,8 @@ export interface Host {
   progress(live: Live, kind: string, data: Readonly<Record<string, unknown>>): void;
   /** Runs work nobody waits for; its failure is logged. */
   background(what: string, work: Promise<unknown>): void;
+  /** A share of this key is active here. */
+  holds(keyId: KeyId): void;
   /** The machine reported an end, perhaps once more. */
   over(live: Live, end: Ended<object>): void;
 }

@@ -153,7 +153,10 @@ function withTokens<P extends Proposal>(
   const { clusterId, ttlMs, proposer } = sealed.proposal;
   const tokens = parties
     .filter(({ peerId }) => peerId !== proposer)
-    .map((party) => sealToken(clusterId, sealed.sid, party, ttlMs, deps));
+    .map((party) => ({
+      peerId: party.peerId,
+      token: sealToken(clusterId, sealed.sid, party, ttlMs, deps),
+    }));
   return { sealed, body: { v: 1, proposal: sealed.envelope, tokens, message } };
 }
 

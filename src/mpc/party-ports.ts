@@ -13,8 +13,12 @@ import type { Suites } from './suites/types.ts';
 
 /** Public records at their addresses. */
 export interface RecordsPort {
-  /** Journals, then replicates; resolves when the record is safe here. */
-  publish(address: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Journals, then replicates; resolves when the record is safe here.
+   * @param role the `author` spreads it at once; a `witness` keeps it in case the author dies, and
+   * may take its time.
+   */
+  publish(address: string, bytes: Uint8Array, role: 'author' | 'witness'): Promise<void>;
   /**
    * What stands at an address that takes one candidate per author.
    * @param where `local`: only what this node stores; fast. `anywhere`: asks the network too.

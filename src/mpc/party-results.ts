@@ -13,7 +13,7 @@ import {
   type VerifiedResult,
 } from './result.ts';
 import { suiteOf } from './suites/index.ts';
-import type { KeyInfo } from './types.ts';
+import type { KeyInfo, SignProposal } from './types.ts';
 
 /** Sealed results kept in memory, of about 600 bytes each. */
 const REMEMBERED = 4_096;
@@ -44,6 +44,17 @@ export class ResultBook {
   /** The result that ended a session here. */
   ofSession(sid: SessionId): Uint8Array | undefined {
     return this.#bySession.get(sid);
+  }
+
+  /** The best result of a request in memory. */
+  ofRequest(requestId: RequestId): Uint8Array | undefined {
+    return this.#byRequest.get(requestId);
+  }
+
+  /** A result that this node stores; whoever gets it verifies it. None for a fresh request. */
+  async stored({ requestId, fresh }: SignProposal): Promise<Uint8Array | undefined> {
+    if (fresh) return undefined;
+    return (await this.#deps.records.candidates(this.address(requestId), 'local'))[0];
   }
 
   address(requestId: RequestId): string {

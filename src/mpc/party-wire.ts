@@ -12,7 +12,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { KeyId, SessionId } from '../base/brands.ts';
+import type { KeyId, PeerId, SessionId } from '../base/brands.ts';
 import { fromHex, toHex } from '../base/bytes.ts';
 import { decode, encode, field } from '../base/codec.ts';
 import { BzzzError, type ErrorShape } from '../base/errors.ts';
@@ -34,8 +34,7 @@ const envelope = field.bytesUpTo(LIMITS.sessionMessageBytes);
 export interface ProposeBody {
   readonly v: 1;
   readonly proposal: Uint8Array;
-  /** In no particular order; each names its peer. */
-  readonly tokens: readonly Uint8Array[];
+  readonly tokens: readonly { readonly peerId: PeerId; readonly token: Uint8Array }[];
   /** The message to sign; null for a key generation. */
   readonly message: Uint8Array | null;
 }
@@ -43,7 +42,10 @@ export interface ProposeBody {
 const proposeSchema: z.ZodType<ProposeBody> = z.strictObject({
   v: z.literal(1),
   proposal: envelope,
-  tokens: z.array(field.bytesUpTo(TOKEN_BYTES)).max(LIMITS.parties).readonly(),
+  tokens: z
+    .array(z.strictObject({ peerId: field.peerId, token: field.bytesUpTo(TOKEN_BYTES) }))
+    .max(LIMITS.parties)
+    .readonly(),
   message: field.bytesUpTo(LIMITS.signMessageBytes).nullable(),
 });
 

@@ -1,0 +1,109 @@
+/** Several nodes in one process: `Direct` and `Gossip` over queues, with faults on demand. */
+import type { PeerId } from '../../src/base/brands.ts';
+import { BzzzError, toBzzzError } from '../../src/base/errors.ts';
+import type { Direct, DirectHandler, Gossip } from '../../src/base/ports.ts';
+
+export interface SeenFrame {
+  readonly from: PeerId;
+  /** undefined for gossip. */
+  readonly to: PeerId | undefined;
+  readonly topic: string;
+  readonly body: Uint8Array;
+}
+
+/** What happens to a frame: it passes, it is lost, or others take its place. */
+export type Tamper = (frame: SeenFrame) => 'pass' | 'drop';
+
+interface Subscription {
+  readonly accept: (from: PeerId, body: Uint8Array) => boolean;
+  readonly handler: (from: PeerId, body: Uint8Array) => void;
+}
+
+interface Node {
+  readonly handlers: Map<string, DirectHandler>;
+  readonly subscriptions: Map<string, Subscription>;
+}
+
+export class MemoryNet {
+  readonly frames: SeenFrame[] = [];
+  tamper: Tamper = () => 'pass';
+  readonly #nodes = new Map<PeerId, Node>();
+  readonly #cut = new Set<string>();
+
+  /** A fresh endpoint of `peer`; what an earlier one had registered is gone, as after a restart. */
+  join(peer: PeerId): { readonly direct: Direct; readonly gossip: Gossip } {
+    const node: Node = { handlers: new Map(), subscriptions: new Map() };
+    this.#nodes.set(peer, node);
+    return { direct: this.#direct(peer, node), gossip: this.#gossip(peer, node) };
+  }
+
+  /** The peer is gone: SIGKILL. */
+  leave(peer: PeerId): void {
+    this.#nodes.delete(peer);
+  }
+
+  /** Cuts, or mends, the way between two peers. */
+  cut(a: PeerId, b: PeerId, apart = true): void {
+    for (const pair of [`${a} ${b}`, `${b} ${a}`]) {
+      if (apart) this.#cut.add(pair);
+      else this.#cut.delete(pair);
+    }
+  }
+
+  #reach(from: PeerId, to: PeerId, self: Node): Node | undefined {
+    if (this.#nodes.get(from) !== self || this.#cut.has(`${from} ${to}`)) return undefined;
+    return this.#nodes.get(to);
+  }
+
+  #carry(frame: SeenFrame): boolean {
+    this.frames.push({ ...frame, body: new Uint8Array(frame.body) });
+    return this.tamper(frame) === 'pass';
+  }
+
+  #direct(self: PeerId, node: Node): Direct {
+    const deliver = async (to: PeerId, topic: string, body: Uint8Array) => {
+      const copy = new Uint8Array(body);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      const other = this.#reach(self, to, node);
+      if (other === undefined || !this.#carry({ from: self, to, topic, body: copy })) {
+        throw new BzzzError('PEER_UNREACHABLE', `${to} cannot be reached`);
+      }
+      const handler = other.handlers.get(topic);
+      if (handler === undefined) throw new BzzzError('BAD_MESSAGE', `no handler for ${topic}`);
+      return handler(self, copy);
+    };
+    return {
+      send: async (to, topic, body) => {
+        await deliver(to, topic, body).catch((error: unknown) => {
+          // A handler's failure is the receiver's affair; only reachability is the sender's.
+          if (toBzzzError(error).code === 'PEER_UNREACHABLE') throw error;
+        });
+      },
+      request: async (to, topic, body) => (await deliver(to, topic, body)) ?? new Uint8Array(),
+      handle: (topic, handler) => void node.handlers.set(topic, handler),
+      connected: () =>
+        [...this.#nodes.keys()].filter(
+          (peer) => peer !== self && this.#reach(self, peer, node) !== undefined,
+        ),
+    };
+  }
+
+  #gossip(self: PeerId, node: Node): Gossip {
+    return {
+      publish: async (topic, body) => {
+        const copy = new Uint8Array(body);
+        if (!this.#carry({ from: self, to: undefined, topic, body: copy })) return;
+        for (const [peer, other] of this.#nodes) {
+          const subscription = other.subscriptions.get(topic);
+          if (peer === self || subscription === undefined) continue;
+          if (this.#reach(self, peer, node) === undefined) continue;
+          setImmediate(() => {
+            if (subscription.accept(self, copy)) subscription.handler(self, copy);
+          });
+        }
+      },
+      subscribe: (topic, accept, handler) =>
+        void node.subscriptions.set(topic, { accept, handler }),
+    };
+  }
+}
