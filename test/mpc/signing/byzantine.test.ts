@@ -2,9 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '../../../src/base/brands.ts';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
-import { encode } from '../../../src/base/codec.ts';
 import { requestIdOf, sealResult } from '../../../src/mpc/result.ts';
-import { type MessageOf, signingDomain } from '../../../src/mpc/signing/messages.ts';
+import type { MessageOf } from '../../../src/mpc/signing/messages.ts';
 import { scalarBytes } from '../../support/toy-suite.ts';
 import { CLUSTER, Net, peer, toySigner, type Wire } from './net.ts';
 
@@ -244,6 +243,34 @@ describe('a faulty driver', () => {
     for (const one of ALL) expect(sharesOf(net, one).size).toBeLessThanOrEqual(1);
   });
 
+  it('that packs a commitment of a run before a restart gets no share (N1)', () => {
+    const { net, sid } = session();
+    const sealed = net.proposal(peer(1), message);
+    net.wire = () => [];
+    net.run(1);
+    const request = net.seal(peer(1), sid, { kind: 'commitRequest', boot: 1, counter: 1 });
+    const commit = (i: number): Uint8Array => {
+      net.inject(peer(1), peer(i), sid, request);
+      const own = net.sent.findLast(({ from }) => from === peer(i));
+      if (own === undefined) throw new Error(`no commitment of ${i}`);
+      return own.envelope;
+    };
+    const commitments = [2, 3, 4].map(commit);
+    net.restart(peer(2));
+    net.begin(peer(2), sealed, message);
+    net.run(1);
+    const again = commit(2);
+    const body = { kind: 'package', boot: 1, counter: 1 } as const;
+    for (const list of [commitments, [again, ...commitments.slice(1)]]) {
+      const packed = net.seal(peer(1), sid, { ...body, commitments: list });
+      net.inject(peer(1), peer(2), sid, packed);
+    }
+    // The first package lacks the commitment of this run; by then its nonces are gone.
+    expect(sharesOf(net, peer(2)).size).toBe(0);
+    expect(net.machine(peer(2), sid).ignored).toHaveLength(2);
+    expect(net.named()).toEqual([]);
+  });
+
   it('that only pretends to work holds nobody for long (S4)', () => {
     const { net, sid } = session();
     net.wire = (sent) => (sent.from === peer(1) ? [] : pass(sent));
@@ -377,97 +404,5 @@ describe('a faulty holder', () => {
     net.inject(peer(2), peer(3), sid, net.seal(peer(2), sid, { kind: 'result', record }));
     expect(net.outcomes(peer(3), sid)).toEqual([]);
     expect(net.machine(peer(3), sid).ignored.at(-1)?.reason).toContain('not valid');
-  });
-});
-
-describe('what is refused without blame', () => {
-  /** Feeds an envelope to a running machine that hears nothing else. */
-  function refused(make: (net: Net, sid: SessionId) => Uint8Array, from = peer(1)): void {
-    const { net, sid } = session();
-    net.wire = () => [];
-    net.run(1);
-    const before = net.machine(peer(3), sid).state;
-    net.inject(from, peer(3), sid, make(net, sid));
-    const { state, ignored } = net.machine(peer(3), sid);
-    expect(state).toBe(before);
-    expect(ignored).toHaveLength(1);
-    expect(net.named()).toEqual([]);
-  }
-
-  const commitment = { boot: 1, counter: 1, holderBoot: 1, hiding: scalarBytes(1n) };
-  const request = { kind: 'commitRequest', boot: 1, counter: 1 } as const;
-
-  it('bytes that are no envelope, and too many of them', () => {
-    refused(() => utf8Bytes('garbage'));
-    refused(() => new Uint8Array(65_537));
-  });
-
-  it('`__proto__` as a driver, and nothing of the prototype changes', () => {
-    refused((_, sid) =>
-      toySigner(peer(1)).seal(
-        signingDomain(CLUSTER),
-        encode({
-          v: 1,
-          sid,
-          kind: 'commitment',
-          driver: '__proto__',
-          binding: scalarBytes(1n),
-          ...commitment,
-        }),
-      ),
-    );
-    expect(Object.keys(Object.prototype)).toEqual([]);
-  });
-
-  it('an unknown kind, an unknown field, another version', () => {
-    const raw = (value: object) => (_: Net, sid: SessionId) =>
-      toySigner(peer(1)).seal(signingDomain(CLUSTER), encode({ v: 1, sid, ...value }));
-    refused(raw({ kind: 'hello' }));
-    refused(raw({ ...request, index: 3 }));
-    refused(raw({ ...request, v: 2 }));
-    refused(raw({ ...request, counter: 0 }));
-  });
-
-  it('a message of another session or another cluster', () => {
-    refused((net) => net.seal(peer(1), 'c'.repeat(64) as SessionId, request));
-    refused((_, sid) =>
-      toySigner(peer(1)).seal(
-        signingDomain('d'.repeat(64) as typeof CLUSTER),
-        encode({ v: 1, sid, ...request }),
-      ),
-    );
-  });
-
-  it('a message of a stranger, or brought by another than its author', () => {
-    refused((net, sid) => net.seal(peer(9), sid, request), peer(9));
-    refused((net, sid) => net.seal(peer(1), sid, request), peer(2));
-  });
-
-  it('a commitment nobody asked for, a share of a holder outside the signer set', () => {
-    refused((net, sid) =>
-      net.seal(peer(1), sid, {
-        kind: 'commitment',
-        driver: peer(3),
-        binding: scalarBytes(1n),
-        ...commitment,
-      }),
-    );
-  });
-
-  it('everything of one session, replayed into another of the same request', () => {
-    const { net, sid } = session();
-    net.run();
-    const again = net.proposal(peer(1), message, { salt: 1, fresh: true });
-    net.wire = () => [];
-    net.beginAll(again, message, 0);
-    const from = net.now;
-    net.run(from);
-    const before = ALL.map((one) => net.machine(one, again.sid).state);
-    const replayed = net.sent.filter((one) => one.sid === sid);
-    expect(replayed.length).toBeGreaterThan(15);
-    for (const one of replayed) net.inject(one.from, one.to, again.sid, one.envelope);
-    expect(ALL.map((one) => net.machine(one, again.sid).state)).toEqual(before);
-    expect(net.named()).toEqual([]);
-    expect(net.toy.violations).toEqual([]);
   });
 });

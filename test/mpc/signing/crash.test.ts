@@ -69,10 +69,26 @@ describe('a party killed at any step', () => {
 
   it('may be the proposer and another holder at once: any n - t of them (S3)', () => {
     for (const other of HOLDERS.slice(1)) {
-      for (let step = 1; step <= STEPS; step += 2) {
+      for (let step = 1; step <= STEPS; step += 3) {
         const took = expectCompleted(runWithKills(peer(1), [peer(1), other], [step, step + 3]));
         expect(took).toBeLessThan(5_000);
       }
+    }
+  });
+});
+
+describe('a signer whose package came late', () => {
+  it('finishes alone with the shares that came before it', () => {
+    const net = new Net({ threshold: T, n: N });
+    const sealed = net.proposal(peer(1), message);
+    net.wire = ({ to, envelope, message: { kind } }) => [
+      { envelope, delayMs: kind === 'package' && to === peer(3) ? 100 : 1 },
+    ];
+    net.beginAll(sealed, message);
+    for (const i of [1, 2]) net.at(50, () => net.kill(peer(i)));
+    net.run();
+    for (const i of [3, 4, 5]) {
+      expect(net.completion(peer(i), sealed.sid).result.signers).toEqual([1, 2, 3].map(peer));
     }
   });
 });
@@ -108,7 +124,7 @@ describe('a restarted party', () => {
         const net = new Net({ threshold: 3, n: 3 });
         const sealed = net.proposal(peer(1), message);
         net.beforeStep = () => {
-          if (net.steps !== step || !net.node(victim).alive) return;
+          if (net.steps !== step || net.node(victim).boot > 1 || !net.node(victim).alive) return;
           net.kill(victim);
           net.at(50, () => {
             net.restart(victim);

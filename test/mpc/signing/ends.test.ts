@@ -17,8 +17,8 @@ function session(proposer = peer(1)) {
 }
 
 /** Nothing is left of an ended session but its result. */
-function expectNothingHeld({ net, sid }: ReturnType<typeof session>): void {
-  for (const one of ALL) {
+function expectNothingHeld({ net, sid }: ReturnType<typeof session>, nodes = ALL): void {
+  for (const one of nodes) {
     const { state, timers } = net.machine(one, sid);
     expect(timers.size).toBe(0);
     expect([state.timers.size, state.attempts.size, state.early.size]).toEqual([0, 0, 0]);
@@ -119,14 +119,15 @@ describe('cancellation', () => {
 describe('an ended session', () => {
   it('holds no timer, no attempt and no nonce, a hundred times over (R55)', () => {
     for (let i = 0; i < 100; i++) {
-      const net = new Net({ threshold: 3, n: 5 });
-      const sealed = net.proposal(peer(1), message, { ttlMs: 50 + i * 10, salt: i });
+      const net = new Net({ threshold: 2, n: 2 });
+      const sealed = net.proposal(peer(1), message, { ttlMs: 5 + i * 5, salt: i });
       net.wire = ({ envelope, message: { kind } }) =>
         kind === 'share' ? [] : [{ envelope, delayMs: 3 }];
       net.beginAll(sealed, message, 0);
       net.run();
-      for (const one of ALL) expect(net.outcomes(one, sealed.sid)[0]?.state).toBe('expired');
-      expectNothingHeld({ net, sid: sealed.sid });
+      const both = ALL.slice(0, 2);
+      for (const one of both) expect(net.outcomes(one, sealed.sid)[0]?.state).toBe('expired');
+      expectNothingHeld({ net, sid: sealed.sid }, both);
     }
   });
 

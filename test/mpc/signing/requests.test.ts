@@ -103,7 +103,13 @@ describe('a session that stands back', () => {
       sid === low.sid && kind === 'package' ? [] : [{ envelope, delayMs: 1 }];
     net.beginAll(low, message);
     net.beginAll(high, message);
+    net.run(20);
+    const before = net.sent.length;
     net.run(5_000);
+    const asked = net.sent
+      .slice(before)
+      .filter(({ sid, envelope }) => net.open(sid, envelope).message.kind === 'commitRequest');
+    expect(new Set(asked.map(({ sid }) => sid))).toEqual(new Set([low.sid]));
     const { proposer } = low.proposal;
     for (const one of ALL) {
       expect(net.outcomes(one, high.sid)).toEqual([]);
@@ -119,6 +125,22 @@ describe('a session that stands back', () => {
       net.completion(one, high.sid);
     }
     expect(net.toy.violations).toEqual([]);
+  });
+
+  it('releases no share for a package that it made just before', () => {
+    const net = new Net({ threshold: 2, n: 3 });
+    const sealed = net.proposal(peer(1), message);
+    const by = '0'.repeat(64) as SessionId;
+    net.beforeStep = (_, id, input) => {
+      if (input.type === 'signOwn') net.input(id, sealed.sid, { type: 'superseded', by });
+    };
+    net.beginAll(sealed, message);
+    net.run(100);
+    const kinds = net.sent
+      .filter(({ from }) => from === peer(1))
+      .map(({ sid, envelope }) => net.open(sid, envelope).message.kind);
+    expect(kinds).toContain('package');
+    expect(kinds).not.toContain('share');
   });
 
   it('tells a driver why it is silent, and that is no refusal', () => {
