@@ -13,7 +13,7 @@ import type { SealedProposal } from './types.ts';
 
 const TICK_MS = 1_000;
 /** An onlooker hears of an end later than those who made it. */
-const ONLOOKER_MS = 5_000;
+const ONLOOKER_MS = 2_000;
 
 /** Watches the sessions of one node. */
 export class Watch {
