@@ -1,7 +1,10 @@
 /** Who may speak, for how long, and how a node comes in and goes out. */
+
+import type { PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/base/limits.ts';
+import { tableOf } from '../../../src/node/net/finder.ts';
 import { encodeFrame } from '../../../src/node/net/frames.ts';
 import { protocolNames } from '../../../src/node/net/protocols.ts';
 import { entriesFrom } from '../../../src/roster/chain.ts';
@@ -52,6 +55,29 @@ describe('a stranger', () => {
     const { pubsub, dht } = ada.network.host.services;
     expect(pubsub.getPeers().map(String)).not.toContain(host.peerId.toString());
     expect(dht.getMode()).toBe('server');
+  });
+
+  it('is asked nothing by the DHT, and stands in no routing table', async () => {
+    const ada = await lab.start('ada', chain);
+    const host = await stranger();
+    const names = protocolNames(ada.roster.view.tag);
+    let asked = 0;
+    await host.handle(`/${names.prefix}/kad/1.0.0`, (stream) => {
+      asked++;
+      stream.abort(new Error('counted'));
+    });
+    await rawStream(host, ada, names.roster);
+    expect(tableOf(ada.network.host.services.dht).size).toBe(0);
+    const network = Reflect.get(ada.network.host.services.dht, 'network') as {
+      sendRequest(to: PeerId, message: object, options: object): AsyncIterable<{ name: string }>;
+    };
+    const events: string[] = [];
+    const ping = { type: 'FIND_NODE', key: new Uint8Array(32), closer: [], providers: [] };
+    for await (const event of network.sendRequest(host.peerId, ping, { path: {} })) {
+      events.push(event.name);
+    }
+    expect(events.at(-1)).toBe('QUERY_ERROR');
+    expect(asked).toBe(0);
   });
 
   it('is disconnected when its time is up, and no sooner', async () => {
@@ -123,6 +149,15 @@ describe('joining', () => {
     await until('dov is in', () => meshed([ada, ben, dov]));
     expect(dov.roster.standing).toBe('member');
     expect(ben.roster.view.standing(dov.peerId)).toBe('member');
+  });
+
+  it('of somebody else is known to every connected member soon', async () => {
+    const ada = await lab.start('ada', chain);
+    const ben = await lab.start('ben', chain, { entrances: [entranceOf(ada)] });
+    await until('members', () => meshed([ada, ben]));
+    const { peerId } = await lab.make('dov', []);
+    await ada.roster.admit(peerId, { role: 'observer' });
+    await until('ben knows', () => ben.roster.view.standing(peerId) === 'member', 5_000);
   });
 
   it('works through a member that is no voter, which passes the request on', async () => {

@@ -243,7 +243,7 @@ describe('a member that breaks the protocol', () => {
     expect(await ended(silent)).toBe('reset');
     const slow = await rawStream(host, ada, directOf(ada));
     slow.send(hello());
-    slow.send(encodeFrame(new Uint8Array(50)).subarray(0, 20));
+    slow.send(encodeFrame(new Uint8Array(100_000)).subarray(0, 20));
     const drip = setInterval(() => {
       if (slow.status === 'open') slow.send(Uint8Array.of(0));
     }, 50);
