@@ -185,10 +185,9 @@ export class DhtStore implements RecordStore, Service {
     const rule = rules.of(key);
     counters.add('get');
     const local = await this.#readLocal(key);
-    if (local !== undefined && options.merge !== true) {
-      return { value: local, source: 'local', holders: [self] };
+    if (options.localOnly === true || (local !== undefined && options.merge !== true)) {
+      return local && { value: local, source: 'local', holders: [self] };
     }
-    if (options.localOnly === true) return undefined;
     const seen = await readNetwork(
       { key, rule, local, merge: options.merge === true, signal: this.#stop.signal },
       {

@@ -122,6 +122,14 @@ describe('a get', () => {
     expect(near).toEqual({ value, source: 'local', holders: [five[3]!.id] });
   });
 
+  it('of this node’s own copies only asks nobody, also when told to merge', async () => {
+    const { suffix, value } = content('here or nowhere');
+    await plant(five[3]!, RULES.key('c', suffix), value);
+    expect(await five[0]!.store.get('c', suffix, { localOnly: true })).toBeUndefined();
+    const here = await five[3]!.store.get('c', suffix, { localOnly: true, merge: true });
+    expect(here).toEqual({ value, source: 'local', holders: [five[3]!.id] });
+  });
+
   it('of what nobody has is undefined, with or without merging', async () => {
     const { suffix } = content('nowhere');
     expect(await five[0]!.store.get('c', suffix)).toBeUndefined();
