@@ -43,7 +43,7 @@ export function onInquiry(draft: Draft, { author }: Said<'inquiry'>): void {
 
 /**
  * The proposal that an inquiry about a forgotten session carries. A party that finds nothing about
- * it on its disk has never attested, so it passes the proposal to `resumeKeygen` and thereby refuses.
+ * it on its disk has never attested: it passes the proposal to `resumeKeygen`, which refuses.
  * @returns undefined when the packet is of another kind.
  * @throws BAD_MESSAGE
  */

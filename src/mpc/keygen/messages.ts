@@ -60,7 +60,7 @@ export const COMPLAINTS = [
 ] as const;
 export type ComplaintKind = (typeof COMPLAINTS)[number];
 
-/** Carries its own evidence: who reads it judges alone, either against the accused or the accuser. */
+/** Carries its own evidence: who reads it judges alone, against the accused or the accuser. */
 export interface Complaint extends Head {
   readonly accused: number;
   readonly kind: ComplaintKind;

@@ -1,6 +1,6 @@
 /**
- * Key generation of a suite, over the library's. A polynomial stands in a table of this module, keyed
- * by an empty object: whoever holds the object can use the secret, nobody can print it.
+ * Key generation of a suite, over the library's. A polynomial stands in a table of this module,
+ * keyed by an empty object: whoever holds the object can use the secret, nobody can print it.
  * @module
  */
 import type {

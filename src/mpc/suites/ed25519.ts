@@ -69,7 +69,8 @@ function sshLine(groupKey: Uint8Array, comment: string): string {
 function exportKey(groupKey: Uint8Array, format: KeyFormat, comment: string): string {
   if (groupKey.length !== 32) throw new BzzzError('BAD_MESSAGE', 'group key: not 32 bytes');
   if (format === 'ssh') return sshLine(groupKey, comment.replace(/[^\x20-\x7e]/g, ''));
-  return `-----BEGIN PUBLIC KEY-----\n${spki(groupKey).toString('base64')}\n-----END PUBLIC KEY-----\n`;
+  const body = spki(groupKey).toString('base64');
+  return `-----BEGIN PUBLIC KEY-----\n${body}\n-----END PUBLIC KEY-----\n`;
 }
 
 /** The `ed25519` suite. */
