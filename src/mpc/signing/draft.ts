@@ -45,8 +45,12 @@ export function beginStep(state: SigningState, deps: SigningDeps): Context {
 /** Ends a step. */
 export const endStep = ({ state, effects }: Context): SigningStep => ({ state, effects });
 
-/** Sends to those of `to` that are not this party itself. */
-export function send({ state, deps, effects }: Context, to: Iterable<PeerId>, body: Draftable) {
+/** Sends to those of `to` that are not this party itself. @returns the sealed message. */
+export function send(
+  { state, deps, effects }: Context,
+  to: Iterable<PeerId>,
+  body: Draftable,
+): Uint8Array {
   const others = [...new Set(to)].filter((peer) => peer !== deps.self);
   const envelope = sealMessage(state.session.sid, body, deps);
   if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
@@ -54,20 +58,27 @@ export function send({ state, deps, effects }: Context, to: Iterable<PeerId>, bo
 }
 
 /** Sends once more what was signed before. */
-export function resend({ deps, effects }: Context, to: Iterable<PeerId>, envelope: Uint8Array) {
+export function resend(
+  { deps, effects }: Context,
+  to: Iterable<PeerId>,
+  envelope: Uint8Array,
+): void {
   const others = [...to].filter((peer) => peer !== deps.self);
   if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
 }
 
+/** Starts a timer, or starts a running one of that name again. */
 export function setTimer({ state, effects }: Context, name: string, ms: number): void {
   state.timers.add(name);
   effects.push({ type: 'timer', name, ms });
 }
 
+/** Stops a timer; harmless when none of that name runs. */
 export function clearTimer({ state, effects }: Context, name: string): void {
   if (state.timers.delete(name)) effects.push({ type: 'clearTimer', name });
 }
 
+/** Tells what happened. Never a secret, never more than fits a log line. */
 export function event(
   { effects }: Context,
   kind: SigningEvent,
@@ -88,10 +99,6 @@ export const usableHolders = ({ state }: Context): readonly PeerId[] =>
   [...state.session.holders.keys()].filter(
     (peer) => !state.culprits.has(peer) && !state.refused.has(peer),
   );
-
-/** Whether this party is the driver of a slot's own run. */
-export const isMember = ({ state }: Context, peer: PeerId): boolean =>
-  state.session.members.includes(peer);
 
 /** A slot as text, for events and sets. */
 export const slotName = ({ boot, counter }: Slot): string => `${boot}/${counter}`;

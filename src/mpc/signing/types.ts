@@ -53,6 +53,7 @@ export interface SigningStart {
   readonly result?: Uint8Array;
 }
 
+/** The synchronous world of the machine, with the suite of the key. */
 export interface SigningDeps extends MachineDeps {
   readonly suite: Suite;
   readonly timing: SigningTiming;
@@ -72,6 +73,7 @@ export interface Commitment extends NonceCommitment {
   readonly envelope: Uint8Array;
 }
 
+/** A signature share as its author signed it. Not checked alone until an aggregate fails. */
 export interface SignedShare {
   readonly share: Uint8Array;
   readonly envelope: Uint8Array;
@@ -126,6 +128,7 @@ export interface Session {
 /** The phases of a signing session; a subset of the session states. */
 export type SigningPhase = 'ready' | 'running' | 'completed' | 'failed' | 'expired' | 'cancelled';
 
+/** One state of the machine. Immutable but for the vault. */
 export interface SigningState {
   readonly session: Session;
   readonly phase: SigningPhase;
@@ -162,6 +165,7 @@ export type SigningOutcome =
     }
   | Failure;
 
+/** What can happen to a signing session. */
 export type SigningInput =
   | SessionInput
   /** Returned by the shell for the effect of the same name. */
@@ -176,6 +180,7 @@ export type SigningInput =
   /** A sealed result of this request from elsewhere: another session, the record store. */
   | { readonly type: 'result'; readonly record: Uint8Array };
 
+/** What the machine asks of its shell, in order. */
 export type SigningEffect =
   | CommonEffect
   /**
@@ -191,6 +196,7 @@ export type SigningEffect =
   | { readonly type: 'ignored'; readonly from: PeerId; readonly reason: string }
   | { readonly type: 'done'; readonly outcome: SigningOutcome };
 
+/** A state and the effects that led to it. */
 export type SigningStep = Step<SigningState, SigningEffect>;
 
 /** Events of a signing session, as the effect `event` names them. */
@@ -205,4 +211,5 @@ export const SIGNING_EVENTS = [
   'resumed',
   'result',
 ] as const;
+/** Name of an event. */
 export type SigningEvent = (typeof SIGNING_EVENTS)[number];
