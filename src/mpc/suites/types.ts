@@ -4,8 +4,8 @@
  * a property name or a scalar.
  *
  * Bytes that come from other parties are checked here, once, at the boundary: a point that is the
- * identity, off the curve, not canonical or outside the prime-order group, and a scalar out of range
- * are BAD_MESSAGE. FROST: RFC 9591; key generation: Pedersen DKG with proofs of knowledge
+ * identity, off the curve, not canonical or outside the prime-order group, and a scalar out of
+ * range, are BAD_MESSAGE. FROST: RFC 9591; key generation: Pedersen DKG with proofs of knowledge
  * (Komlo and Goldberg, https://eprint.iacr.org/2020/852, figure 1).
  * @module
  */
