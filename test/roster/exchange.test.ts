@@ -299,6 +299,13 @@ describe('a peer that does not keep the protocol', () => {
       },
     ],
     [
+      'a known entry after it was done',
+      async (t) => {
+        await t.stream.write(helloOf(chain));
+        await t.say({ type: 'entries', entries: [bytesOf(chain)[1]] });
+      },
+    ],
+    [
       'two hellos',
       async (t) => {
         await t.stream.write(helloOf(chain));

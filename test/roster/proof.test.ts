@@ -40,6 +40,17 @@ describe('A3 the record of an epoch', () => {
     expect(codeOf(() => verifyEntryRecord(chain, 5, foreign.bytes))).toBe('BAD_MESSAGE');
   });
 
+  test('is judged by the voters of its own epoch, also in a chain taken in at once', () => {
+    const loaded = extendChain(createChain(genesisOf()), entriesOf(chain)).chain;
+    for (let at = 0; at <= 5; at++) {
+      const record = entryRecord(chain, at)!;
+      expect(verifyEntryRecord(loaded, at, record)).toEqual(verifyEntryRecord(chain, at, record));
+    }
+    const before = chainWith([admit(ben), admit(cyd), promote(ben), promote(cyd)]);
+    const one = entryAfter(before, admit(dov), { by: [ada] }).bytes;
+    expect(codeOf(() => verifyEntryRecord(loaded, 5, one))).toBe('BAD_MESSAGE');
+  });
+
   test('is refused under another epoch', () => {
     expect(codeOf(() => verifyEntryRecord(chain, 3, entryRecord(chain, 2)!))).toBe('BAD_MESSAGE');
     expect(codeOf(() => verifyEntryRecord(chain, 0, entryRecord(chain, 1)!))).toBe('BAD_MESSAGE');
