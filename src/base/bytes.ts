@@ -40,7 +40,7 @@ export function taggedHash(tag: string, ...parts: readonly Uint8Array[]): Uint8A
 
 /** Not constant in time: for public bytes only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
 /** Lexicographic order; for sorting only. */
