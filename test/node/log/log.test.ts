@@ -118,6 +118,17 @@ describe('secrets (K3, N3)', () => {
     }
   });
 
+  it('shows of bytes only how many they are', () => {
+    const fields = {
+      raw,
+      buffer: Buffer.from(raw),
+      list: [raw.buffer],
+      view: new DataView(raw.buffer),
+    };
+    const shown = `[${raw.length} bytes]`;
+    expect(redact(fields)).toEqual({ raw: shown, buffer: shown, list: [shown], view: shown });
+  });
+
   it('leaves what helps: hashes, ids, codes, messages of errors', () => {
     const fields = {
       messageHash: 'ab',
