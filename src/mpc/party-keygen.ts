@@ -26,6 +26,7 @@ import { type Host, type Live, Waiters } from './party-live.ts';
 import { activateIfPending } from './party-recover.ts';
 import type { ProposeBody } from './party-wire.ts';
 import { suiteOf } from './suites/index.ts';
+import { traceEffect } from './trace.ts';
 import type { KeygenProposal, KeyShare, SealedProposal } from './types.ts';
 
 type Store = Extract<KeygenEffect, { readonly type: 'store' }>;
@@ -66,7 +67,10 @@ export class KeygenSession implements Live {
     this.#actor = new SessionActor(createKeygen(sealed, this.#machineDeps), {
       clock,
       step: (state, input) => stepKeygen(state, input, this.#machineDeps),
-      perform: (effect) => this.#perform(effect),
+      perform: (effect) => {
+        traceEffect('keygen', this.sid, effect);
+        return this.#perform(effect);
+      },
       timerInput: (name) => ({ type: 'timer', name }),
       onCrash: (error) => this.#onCrash(error),
     });

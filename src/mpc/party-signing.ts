@@ -21,6 +21,7 @@ import type {
   SigningState,
 } from './signing/types.ts';
 import { suiteOf } from './suites/index.ts';
+import { traceEffect } from './trace.ts';
 import type { SealedProposal, SignProposal } from './types.ts';
 
 /** What the service does for signing sessions in particular. */
@@ -66,7 +67,10 @@ export class SigningSession implements Live {
     this.#actor = new SessionActor(openSigning(start, deps), {
       clock,
       step: (state, input) => stepSigning(state, input, deps),
-      perform: (effect) => this.#perform(effect),
+      perform: (effect) => {
+        traceEffect('sign', this.sid, effect);
+        return this.#perform(effect);
+      },
       timerInput: (name) => ({ type: 'timer', name }),
       onCrash: (error) => this.#onCrash(error),
     });

@@ -276,7 +276,7 @@ export class Cluster {
         if (node.running) await node.kill('SIGKILL');
       }),
     );
-    if (process.env.BZZZ_TEST_KEEP === undefined) {
+    if (process.env.TEST_KEEP === undefined) {
       rmSync(this.home, { recursive: true, force: true });
     }
   }
