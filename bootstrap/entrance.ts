@@ -8,8 +8,8 @@ import type { PeerId } from '../src/base/brands.ts';
 import { BzzzError } from '../src/base/errors.ts';
 
 /**
- * An address to begin with. Without `peerId` whoever answers there is taken for what Noise proves it
- * to be, and the roster decides whether that is a member.
+ * An address to begin with. Without `peerId` whoever answers there is taken for what Noise proves
+ * it to be, and the roster decides whether that is a member.
  */
 export interface Entrance {
   /** TCP multiaddr without a peer id. */

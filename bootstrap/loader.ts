@@ -1,9 +1,9 @@
 /**
  * How a cluster begins: the list of peers that a node knocks at.
  *
- * Sources, each of which may fail while the others go on: the setting `BZZZ_DHT_BOOTSTRAP_NODES`, a
- * file (`BZZZ_BOOTSTRAP_FILE`), and DNS (`srv:NAME` in either looks up `_bzzz._tcp.NAME`). Addresses
- * in an invitation are entrances too.
+ * Sources, each of which may fail while the others go on: the setting `BZZZ_DHT_BOOTSTRAP_NODES`,
+ * a file (`BZZZ_BOOTSTRAP_FILE`), and DNS (`srv:NAME` in either looks up `_bzzz._tcp.NAME`).
+ * Addresses in an invitation are entrances too.
  *
  * A dedicated bootstrap node is a member with the role `observer` that listens at a known address:
  *

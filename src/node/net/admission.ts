@@ -195,6 +195,7 @@ export class Admission implements Judge {
 
   #opened(connection: Connection): void {
     const guest = this.#guest(idOf(connection.remotePeer));
+    this.#deps.gate.connected(connection);
     this.#door(guest);
     if (connection.direction === 'outbound') {
       void this.exchange(guest.peer);

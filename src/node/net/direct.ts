@@ -31,8 +31,6 @@ export interface DirectHost {
     options: { maxInboundStreams: number; maxOutboundStreams: number },
   ): Promise<void>;
   unhandle(protocol: string): Promise<void>;
-  register(protocol: string, topology: ReturnType<Gate['topology']>): Promise<string>;
-  unregister(id: string): void;
   getConnections(peer?: LibPeerId): Connection[];
 }
 
@@ -66,7 +64,6 @@ export class DirectService implements Direct {
     faults: 0,
     overloads: 0,
   };
-  #topology: string | undefined;
   #stopped = false;
 
   constructor(options: DirectOptions, deps: DirectDeps) {
@@ -77,23 +74,25 @@ export class DirectService implements Direct {
   async start(): Promise<void> {
     const { host, gate } = this.#deps;
     const inbound = gate.guard((stream, connection) => {
+      if (this.#stopped) throw new BzzzError('PEER_UNREACHABLE', 'this node is stopping');
       this.#channel(idOf(connection.remotePeer)).adopt(stream, 'peer');
     });
     await host.handle(this.#options.protocol, inbound, {
       maxInboundStreams: STREAMS,
       maxOutboundStreams: STREAMS,
     });
-    const topology = gate.topology({
-      onConnect: (peer) => this.#channel(idOf(peer)).connection(true),
-      onDisconnect: (peer) => this.#channels.get(idOf(peer))?.connection(false),
-    });
-    this.#topology = await host.register(this.#options.protocol, topology);
+    const listener = {
+      onConnect: (peer: LibPeerId) => {
+        if (!this.#stopped) this.#channel(idOf(peer)).connection(true);
+      },
+      onDisconnect: (peer: LibPeerId) => this.#channels.get(idOf(peer))?.connection(false),
+    };
+    gate.topology(listener, true);
   }
 
   /** Whoever waits for a peer gets PEER_UNREACHABLE. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#topology !== undefined) this.#deps.host.unregister(this.#topology);
     const reason = new BzzzError('PEER_UNREACHABLE', 'this node is stopping');
     for (const channel of this.#channels.values()) channel.close(reason);
     this.#channels.clear();

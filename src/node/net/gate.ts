@@ -42,6 +42,7 @@ export interface GateDeps {
 /** One topology behind the gate, and the peers that speak its protocol. */
 interface Guarded {
   readonly inner: Topology;
+  readonly immediate: boolean;
   readonly candidates: Map<PeerId, Connection>;
   readonly admitted: Set<PeerId>;
 }
@@ -59,6 +60,10 @@ export class Gate {
   #judge: Judge | undefined;
   #cancelSweep: Cancel | undefined;
   readonly #mending = new Set<Cancel>();
+  /** One open connection of every connected peer, member or not. */
+  readonly #connections = new Map<PeerId, Connection>();
+  /** Connections that stood at the last sweep already. */
+  readonly #swept = new Map<PeerId, string>();
   #refused = 0;
 
   constructor(options: GateOptions, deps: GateDeps) {
@@ -140,9 +145,12 @@ export class Gate {
     });
   }
 
-  /** Hides non-members from `inner`. */
-  topology(inner: Topology): Topology {
-    const guarded: Guarded = { inner, candidates: new Map(), admitted: new Set() };
+  /**
+   * Hides non-members from `inner`. Give the result to the registrar, or let it be `immediate`:
+   * then it hears of every connection at once, and need not wait for identify.
+   */
+  topology(inner: Topology, immediate = false): Topology {
+    const guarded: Guarded = { inner, immediate, candidates: new Map(), admitted: new Set() };
     this.#guarded.add(guarded);
     return {
       notifyOnLimitedConnection: inner.notifyOnLimitedConnection ?? false,
@@ -155,6 +163,19 @@ export class Gate {
         this.#dismiss(guarded, idOf(peer), peer);
       },
     };
+  }
+
+  /** A connection opened. */
+  connected(connection: Connection): void {
+    const peer = idOf(connection.remotePeer);
+    const known = this.#connections.get(peer);
+    if (known?.status === 'open') return;
+    this.#connections.set(peer, connection);
+    for (const guarded of this.#guarded) {
+      if (!guarded.immediate) continue;
+      guarded.candidates.set(peer, connection);
+      if (this.isMember(peer)) this.#admit(guarded, peer);
+    }
   }
 
   /** The standing of `peer` may have changed. */
@@ -175,6 +196,8 @@ export class Gate {
   moved(closed: Connection, remaining: readonly Connection[]): void {
     const peer = idOf(closed.remotePeer);
     const next = remaining.find((c) => c.id !== closed.id && c.status === 'open');
+    if (next === undefined) this.#lost(peer, closed);
+    else this.#connections.set(peer, next);
     for (const guarded of this.#guarded) {
       if (next === undefined || guarded.candidates.get(peer)?.id !== closed.id) continue;
       guarded.candidates.set(peer, next);
@@ -183,6 +206,23 @@ export class Gate {
     // gossipsub takes the end of its old stream for the end of the peer, and drops the new one too.
     if (next === undefined) return;
     for (const ms of MEND_MS) this.#later(ms);
+  }
+
+  /** The last connection of a peer closed; of the other topologies libp2p takes care. */
+  #lost(peer: PeerId, closed: Connection): void {
+    this.#connections.delete(peer);
+    this.#swept.delete(peer);
+    for (const guarded of this.#guarded) {
+      if (!guarded.immediate || !guarded.candidates.delete(peer)) continue;
+      this.#dismiss(guarded, peer, closed.remotePeer);
+    }
+  }
+
+  #propose(peer: PeerId, connection: Connection): void {
+    if (connection.status !== 'open' || !this.isMember(peer)) return;
+    for (const { candidates } of this.#guarded) {
+      if (!candidates.has(peer)) candidates.set(peer, connection);
+    }
   }
 
   #later(ms: number): void {
@@ -194,10 +234,15 @@ export class Gate {
   }
 
   /**
-   * Tells every topology again who is there. gossipsub and kad-dht take a known peer as a no-op, and
-   * mend a stream that the other side had reset before it knew this node as a member.
+   * Tells every topology again who is there. gossipsub and kad-dht take a known peer as a no-op,
+   * and mend a stream that the other side had reset before it knew this node as a member. A member
+   * that identify did not finish with, on a busy host, gets its chance with all protocols.
    */
   sweep(): void {
+    for (const [peer, connection] of this.#connections) {
+      if (this.#swept.get(peer) === connection.id) this.#propose(peer, connection);
+      this.#swept.set(peer, connection.id);
+    }
     for (const guarded of this.#guarded) {
       for (const [peer, connection] of guarded.candidates) {
         if (connection.status !== 'open') continue;
@@ -211,19 +256,24 @@ export class Gate {
     const connection = guarded.candidates.get(peer);
     if (connection === undefined || connection.status !== 'open') return;
     guarded.admitted.add(peer);
-    this.#tell(guarded.inner.onConnect?.(connection.remotePeer, connection));
+    this.#tell(() => guarded.inner.onConnect?.(connection.remotePeer, connection));
   }
 
   #dismiss(guarded: Guarded, peer: PeerId, remote: LibPeerId): void {
     if (!guarded.admitted.delete(peer)) return;
-    this.#tell(guarded.inner.onDisconnect?.(remote));
+    this.#tell(() => guarded.inner.onDisconnect?.(remote));
   }
 
-  #tell(answer: void | Promise<void>): void {
-    if (answer instanceof Promise) {
-      answer.catch((error: unknown) => {
-        this.#deps.log.warn({ error: String(error) }, 'a topology listener failed');
-      });
+  /** What fails in a listener is its own affair, and no reason to lose the judge. */
+  #tell(call: () => void | Promise<void>): void {
+    const failed = (error: unknown): void => {
+      this.#deps.log.warn({ error: String(error) }, 'a topology listener failed');
+    };
+    try {
+      const answer = call();
+      if (answer instanceof Promise) answer.catch(failed);
+    } catch (error) {
+      failed(error);
     }
   }
 }

@@ -130,7 +130,7 @@ function insidesOf(pubsub: GossipSub): Insides {
   return pubsub as unknown as Insides;
 }
 
-/** Counts what a peer sends before anything is verified; a flood costs the sender, not this node. */
+/** Counts what a peer sends before anything is verified: a flood costs its sender. */
 function budget(deps: GossipDeps, counters: GossipCounters): void {
   const insides = insidesOf(deps.pubsub);
   const process = insides.handleReceivedRpc.bind(deps.pubsub);

@@ -1,6 +1,7 @@
 /**
  * The network of one node, put together: host, gate, admission, joining, direct streams, gossip,
- * announcements, discovery, peering. The daemon registers its handlers between `create` and `start`.
+ * announcements, discovery, peering. The daemon registers its handlers between `create` and
+ * `start`.
  * @module
  */
 import type { Ed25519PrivateKey } from '@libp2p/interface';
@@ -68,7 +69,7 @@ export interface NetworkDeps {
   /** From `dht/options.ts` and `dht/guard.ts`. */
   readonly kad: HostDeps['kad'];
   readonly datastore: HostDeps['datastore'];
-  /** For the event log: `peer.connected`, `peer.disconnected`, `identity.copied`, `join.refused`. */
+  /** Event log: `peer.connected`, `peer.disconnected`, `identity.copied`, `join.refused`. */
   readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
   /** The invitation is of no use any more. */
   readonly joinRefused: (reason: BzzzError) => void;
@@ -188,6 +189,7 @@ export class Network implements Service {
         chance,
         roster: () => roster.view,
         addrs: (peer) => this.discovery.book.addrs(peer),
+        entered: (peer, addr) => this.discovery.sighted('bootstrap', peer, [addr]),
         evict: (peer) => tableOf(host.services.dht).remove(peer),
       },
     );
@@ -255,6 +257,9 @@ export class Network implements Service {
       this.gossip.start();
       this.gate.start();
       await this.discovery.start();
+      for (const { peerId, addr } of this.#options.entrances) {
+        if (peerId !== undefined) this.discovery.sighted('bootstrap', peerId, [addr]);
+      }
       await this.peering.start();
       await this.announcer.start();
     } catch (thrown) {

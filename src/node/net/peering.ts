@@ -48,6 +48,8 @@ export interface PeeringDeps {
   readonly chance: () => number;
   readonly roster: () => RosterView;
   readonly addrs: (peer: PeerId) => readonly string[];
+  /** Somebody answered at an entrance. */
+  readonly entered: (peer: PeerId, addr: string) => void;
   /** Takes a peer out of the DHT's routing table. */
   readonly evict: (peer: LibPeerId) => Promise<void>;
 }
@@ -238,6 +240,7 @@ export class Peering {
       connection.abort(toBzzzError(new Error('this node dialled itself')));
       this.refresh();
     } else if (connection.status === 'open') {
+      if (key.startsWith('addr:')) this.#deps.entered(owner, key.slice(5));
       this.#step({ type: 'connected', key });
     } else {
       this.#step({ type: 'failed', key });

@@ -16,7 +16,7 @@ import type { FrameStream, RosterView, Standing } from '../../roster/types.ts';
 export interface RosterPort {
   /** The newest reading of the chain. */
   view(): RosterView;
-  /** False while a joining node's chain has not come as far as its invitation; then it judges nobody. */
+  /** False while a joining node's chain is not as far as its invitation: it judges nobody then. */
   ready(): boolean;
   /** Calls back after the chain grew. @returns a function that ends the subscription. */
   onChange(listener: () => void): () => void;
