@@ -2,7 +2,7 @@
  * Results: a signature as it is stored and found again.
  *
  * The same request has the same id on every node, so its result has one address, whoever asked. The
- * record there is sealed by a holder of the key. It proves itself in two steps: any store checks the
+ * record there is sealed by a holder of the key. It proves itself in two steps: a store checks the
  * form, the author's seal and that it belongs to the address; a reader, who has the message and the
  * certificate, verifies the signature itself and that the author is a holder.
  * @module

@@ -1,11 +1,11 @@
 /**
  * Two sessions for the same request: which one a holder works on (S6).
  *
- * A holder that has released no share for a request yields to the lower live session id. One that has
- * released a share stays with that session for a while, because its signature may be on its way;
- * then it yields too, so in the end every holder works on the lowest. A session that asked for a
- * fresh signature takes no part in this. The rule decides only how many signatures are made: nonces
- * are safe without it, and readers agree on one result by its CID.
+ * A holder that has released no share for a request yields to the lower live session id. One that
+ * has released a share stays with that session for a while, because its signature may be on its
+ * way; then it yields too, so in the end every holder works on the lowest. A session that asked
+ * for a fresh signature takes no part in this. The rule decides only how many signatures are made:
+ * nonces are safe without it, and readers agree on one result by its CID.
  * @module
  */
 import type { Millis, RequestId, SessionId } from '../../base/brands.ts';
@@ -40,6 +40,7 @@ export interface Ruling {
   readonly by: SessionId | undefined;
 }
 
+/** The sessions after a step, and what to tell whom. */
 export interface ArbiterStep {
   readonly state: ArbiterState;
   readonly rulings: readonly Ruling[];

@@ -1,6 +1,6 @@
 /**
- * How a session ends. A failure is an end until evidence says otherwise: a verifying signature turns
- * any end into a completion, and nothing else changes an end (S1).
+ * How a session ends. A failure is an end until evidence says otherwise: a verifying signature
+ * turns any end into a completion, and nothing else changes an end (S1).
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';

@@ -1,7 +1,7 @@
 /**
  * Packages: what a driver asks its signers to sign with. A package carries the signed commitments
- * themselves, so it proves itself: who may read it can tell a good one from a bad one, and a bad one
- * is evidence against the driver who signed it.
+ * themselves, so it proves itself: who may read it can tell a good one from a bad one, and a bad
+ * one is evidence against the driver who signed it.
  * @module
  */
 import type { PeerId, SessionId } from '../../base/brands.ts';

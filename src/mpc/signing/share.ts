@@ -139,8 +139,8 @@ function addShare(context: Context, id: string, index: number, signed: SignedSha
 }
 
 /**
- * Who aggregates, in order: the driver if it is a holder, then the signers. A proposer that holds no
- * share cannot seal a result, so it leaves this to the signers.
+ * Who aggregates, in order: the driver if it is a holder, then the signers. A proposer that holds
+ * no share cannot seal a result, so it leaves this to the signers.
  */
 function finishers({ state }: Context, { slot, members }: Attempt): readonly PeerId[] {
   const signers = members.map(({ author }) => author);

@@ -1,6 +1,6 @@
 /**
- * The state, inputs and effects of a signing session. Every holder runs one machine per session, and
- * so does the proposer when it is no holder: it drives, and cannot sign.
+ * The state, inputs and effects of a signing session. Every holder runs one machine per session,
+ * and so does the proposer when it is no holder: it drives, and cannot sign.
  *
  * | phase     | input                                        | next                            |
  * | --------- | -------------------------------------------- | ------------------------------- |

@@ -29,7 +29,7 @@ function answer(net: Net): string | undefined {
 describe('two nodes that ask for the same at once', () => {
   it('get one signature, in both sessions and on every node (S6)', () => {
     let superseded = 0;
-    for (let seed = 0; seed < 40; seed++) {
+    for (let seed = 0; seed < 20; seed++) {
       const dice = chance(`twice ${seed}`);
       const net = new Net({ threshold: 3, n: 5 });
       net.wire = ({ envelope }) => [{ envelope, delayMs: 1 + dice() * 4 }];
@@ -50,7 +50,7 @@ describe('two nodes that ask for the same at once', () => {
           superseded++;
       }
     }
-    expect(superseded).toBeGreaterThan(100);
+    expect(superseded).toBeGreaterThan(50);
   });
 
   it('get it also when neither holds a share', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
 import { chance, Net, peer } from './net.ts';
 
-const SEEDS = 25;
+const SEEDS = 15;
 const message = utf8Bytes('through the storm');
 
 function storm(seed: number, drop: number): Net {
