@@ -12,7 +12,8 @@ import { kadInit } from '../dht/options.ts';
 import { createRules } from '../dht/rules.ts';
 import { certificateKind } from '../mpc/certificate.ts';
 import type { RecordsPort } from '../mpc/party-ports.ts';
-import { proposalKind, resultKind } from '../mpc/record-kinds.ts';
+import { proposalKind } from '../mpc/proposal-kind.ts';
+import { resultKind } from '../mpc/result.ts';
 import { entryRecord, verifyEntryRecord } from '../roster/proof.ts';
 import type { RosterService } from '../roster/service.ts';
 import { membershipAddress } from '../ucxl/fixed.ts';
@@ -83,7 +84,7 @@ function rulesOf(roster: RosterService): RecordRules {
     kinds: [
       certificateKind(clusterId, clusterName),
       proposalKind(clusterId, clusterName),
-      resultKind(clusterId, clusterName),
+      resultKind(clusterName, clusterId),
       rosterKind(clusterName, (epoch, bytes) => verifyEntryRecord(roster.chain, epoch, bytes)),
     ],
     isKnown: (peer) => roster.view.standing(peer) !== 'stranger',

@@ -8,7 +8,7 @@ let cluster: Cluster;
 beforeAll(async () => {
   cluster = await Cluster.start(3);
 });
-afterAll(() => cluster.stop());
+afterAll(() => cluster?.stop());
 
 interface Status {
   role: string | null;
@@ -34,7 +34,7 @@ async function host(name: string): Promise<TestNode> {
 async function refused(node: TestNode, reason: RegExp): Promise<void> {
   node.spawn();
   await until(`${node.name} refused`, async () => reason.test(await node.log()), 15_000);
-  const status = await node.json<Status>(['status']).catch(() => undefined);
+  const status = await node.get<Status>('/v1/status').catch(() => undefined);
   if (status !== undefined) expect(status).toMatchObject({ role: null, ready: false });
   const roster = await cluster.founder.json<{ members: { peerId: string }[] }>(['roster']);
   const { peerId } = status ?? { peerId: '' };
@@ -61,7 +61,7 @@ describe('invitations', () => {
     for (const node of pair) node.spawn();
     const admitted = async () => {
       const all = await Promise.all(
-        pair.map((node) => node.json<Status>(['status']).catch(() => undefined)),
+        pair.map((node) => node.get<Status>('/v1/status').catch(() => undefined)),
       );
       return all.filter((status) => status?.role === 'persistent').length;
     };
@@ -146,7 +146,7 @@ describe('membership', () => {
       const lists = await Promise.all(
         cluster.nodes
           .filter((node) => node.running && node !== gone && node.name.startsWith('n'))
-          .map((node) => node.json<{ peerId: string }[]>(['peers'])),
+          .map((node) => node.get<{ peerId: string }[]>('/v1/peers')),
       );
       return lists.every((list) => list.every((peer) => peer.peerId !== gone.peerId));
     });

@@ -71,8 +71,8 @@ async function settled(name: string): Promise<'one' | 'none'> {
     async () => {
       const views = await Promise.all(
         cluster.nodes.map(async (node) => {
-          const keys = await node.json<Key[]>(['key', 'ls']);
-          const sessions = await node.json<Session[]>(['session', 'ls']);
+          const keys = await node.get<Key[]>('/v1/keys');
+          const sessions = await node.get<Session[]>('/v1/sessions');
           const open = sessions.some((s) => s.kind === 'keygen' && !ENDED.has(s.state));
           return { key: keys.find((key) => key.name === name), open };
         }),

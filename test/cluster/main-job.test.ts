@@ -40,7 +40,7 @@ beforeAll(async () => {
   observer = await cluster.add('observer');
   await cluster.meshed();
 });
-afterAll(() => cluster.stop());
+afterAll(() => cluster?.stop());
 
 describe('five daemons and an observer', () => {
   let key: Key;

@@ -21,7 +21,7 @@ beforeAll(async () => {
     .node(0)
     .json(['key', 'create', 'main', '--suite', 'ed25519', '--threshold', '2', '--parties', '3']);
 });
-afterAll(() => cluster.stop());
+afterAll(() => cluster?.stop());
 
 const sessionCount = async (): Promise<number> =>
   (await cluster.node(0).json<unknown[]>(['session', 'ls'])).length;

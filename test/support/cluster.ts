@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ControlClient } from '../../src/node/control/client.ts';
 import { freePort } from './free-port.ts';
 
 export const projectRoot = resolve(import.meta.dirname, '../..');
@@ -131,6 +132,12 @@ export class TestNode {
     return JSON.parse(ran.stdout) as T;
   }
 
+  /** Asks the control socket without a process in between: for polling. */
+  get<T>(path: string): Promise<T> {
+    const socketPath = join(this.dataDir, 'control.sock');
+    return new ControlClient({ socketPath, timeoutMs: 10_000 }).call<T>('GET', path);
+  }
+
   /** Starts the daemon without waiting for it. */
   spawn(env: NodeJS.ProcessEnv = {}): void {
     const log = createWriteStream(this.logFile, { flags: 'a' });
@@ -150,12 +157,12 @@ export class TestNode {
     await this.ready();
   }
 
-  async ready(timeoutMs = 20_000): Promise<void> {
+  async ready(timeoutMs = 40_000): Promise<void> {
     await until(
       `${this.name} ready`,
       async () => {
         if (!this.running) throw new Error(`${this.name} ended:\n${await this.log()}`);
-        return (await this.json<{ ready: boolean }>(['status'])).ready;
+        return (await this.get<{ ready: boolean }>('/v1/status')).ready;
       },
       timeoutMs,
     );
@@ -252,13 +259,13 @@ export class Cluster {
   }
 
   /** Waits until every running node sees every other one ready. */
-  async meshed(timeoutMs = 20_000): Promise<void> {
+  async meshed(timeoutMs = 40_000): Promise<void> {
     const running = this.nodes.filter((node) => node.running);
     await until(
       'full mesh',
       async () => {
         const views = await Promise.all(
-          running.map((node) => node.json<{ ready: boolean; connected: boolean }[]>(['peers'])),
+          running.map((node) => node.get<{ ready: boolean; connected: boolean }[]>('/v1/peers')),
         );
         return views.every(
           (view) =>

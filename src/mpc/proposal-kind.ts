@@ -1,5 +1,5 @@
 /**
- * Proposals and results as records of the store. (The certificate's kind is in certificate.ts.)
+ * Proposals as records of the store. Certificates and results have their kinds beside their formats.
  * @module
  */
 import type { ClusterId } from '../base/brands.ts';
@@ -9,7 +9,6 @@ import { series } from '../ucxl/address.ts';
 import { recogniseFixed } from '../ucxl/fixed.ts';
 import type { RecordKind } from '../ucxl/kinds.ts';
 import { openProposal } from './proposal.ts';
-import { openResult, RESULT_TYPE } from './result.ts';
 
 /** Media type of a proposal record. */
 export const PROPOSAL_TYPE = 'application/vnd.bzzz.proposal+cbor';
@@ -31,30 +30,6 @@ export function proposalKind(clusterId: ClusterId, cluster: string): RecordKind 
         throw new BzzzError('BAD_MESSAGE', `proposal ${sid} does not stand at ${series(address)}`);
       }
       return { writer: proposal.proposer, type: PROPOSAL_TYPE };
-    },
-  };
-}
-
-/**
- * One candidate per author. A store checks form, seal and request id; whether the author holds a
- * share and the signature verifies, a reader checks against certificate and message.
- */
-export function resultKind(clusterId: ClusterId, cluster: string): RecordKind {
-  return {
-    name: 'result',
-    copies: 'perAuthor',
-    maxBytes: LIMITS.candidateBytes,
-    matches(address) {
-      const fixed = recogniseFixed(address);
-      return fixed?.record === 'result' && fixed.cluster === cluster;
-    },
-    verify(address, bytes) {
-      const fixed = recogniseFixed(address);
-      const { author, record } = openResult(bytes, clusterId);
-      if (fixed?.record !== 'result' || fixed.requestId !== record.requestId) {
-        throw new BzzzError('BAD_MESSAGE', `a result of another request than ${series(address)}`);
-      }
-      return { writer: author, type: RESULT_TYPE };
     },
   };
 }
