@@ -15,7 +15,8 @@ const isFree = (port: number): Promise<boolean> =>
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 1_000; tries++) {
     next = next >= LAST ? FIRST : next + 1;
-    if (await isFree(next)) return next;
+    const candidate = next;
+    if (await isFree(candidate)) return candidate;
   }
   throw new Error('no free port between 20000 and 32000');
 }
