@@ -141,7 +141,7 @@ function outcome(deps: ExchangeDeps, verdict: Verdict | undefined): ExchangeOutc
   };
 }
 
-/** Writes one frame after the other while the reading goes on: two writers would block each other. */
+/** Writes frame after frame while the reading goes on: two writers would block each other. */
 class Outbox {
   readonly #stream: FrameStream;
   #tail: Promise<void> = Promise.resolve();

@@ -61,6 +61,7 @@ const MIN_TTL_MS = 1_000;
 /** A closed invitation stays listed for this long after its expiry. */
 const KEEP_MS = 30 * 24 * 3_600_000;
 
+/** Issues, lists and revokes; see above. */
 export class InvitationBook {
   readonly #deps: BookDeps;
 

@@ -49,6 +49,7 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Whether a joining host should give up; otherwise it asks the next member, or later again. */
 export const isFinalRefusal = (code: ErrorCode): boolean => FINAL.has(code);
 
+/** Decides petitions or passes them on; see above. */
 export class JoinDesk {
   readonly #deps: JoinDeps;
 

@@ -39,6 +39,7 @@ export interface Draft {
   readonly invitations: Map<string, PeerId>;
 }
 
+/** What the genesis alone amounts to: the founder, who votes. */
 export function membershipOf(genesis: Genesis): Membership {
   const founder: Member = {
     peerId: genesis.founder,

@@ -41,6 +41,7 @@ export interface RosterWriter {
   propose(change: Change, invitationId?: Uint8Array): Promise<Entry>;
 }
 
+/** The one writer and the source of every view; see above. */
 export class RosterService {
   readonly #deps: RosterDeps;
   readonly #listeners = new Set<RosterListener>();

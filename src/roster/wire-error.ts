@@ -22,8 +22,8 @@ export const wireErrorSchema = z.strictObject({
 });
 
 /**
- * The form that {@link wireErrorSchema} takes. What only this host's operator should read (its disk,
- * its inner workings: the codes of exit 1) goes out as a code; the log has the rest.
+ * The form that {@link wireErrorSchema} takes. What only this host's operator should read (its
+ * disk, its inner workings: the codes of exit 1) goes out as a code; the log has the rest.
  */
 export function errorForWire(error: ErrorShape): object {
   if (ERRORS[error.code].exit === 1 && error.code !== 'ROSTER_FORK') {
