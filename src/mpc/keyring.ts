@@ -73,7 +73,16 @@ export class Keyring {
   ): Promise<{ readonly entry: KeyEntry; readonly added: boolean }> {
     const key = this.#deps.verify(certificate);
     const known = this.#entries.get(key.keyId);
-    if (known !== undefined) return { entry: known, added: false };
+    if (known !== undefined) {
+      // A party may have learned the certificate from another before its own session ended.
+      if (known.createdAtMs === null && createdAtMs !== null) {
+        const entry = { ...known, createdAtMs };
+        await this.#store(entry);
+        this.#set(entry);
+        return { entry, added: false };
+      }
+      return { entry: known, added: false };
+    }
     if (this.#entries.size >= LIMITS.keys) {
       throw new BzzzError('TOO_LARGE', `more than ${LIMITS.keys} keys`, {
         hint: 'a cluster holds no more keys in this version',
@@ -83,8 +92,7 @@ export class Keyring {
     // In the map before the first await, so that two calls at once add it once.
     this.#set(entry);
     try {
-      const stored = encode({ v: 1, certificate: entry.certificate, createdAtMs });
-      await this.#deps.kv.put(`c/${key.keyId}`, stored, { sync: true });
+      await this.#store(entry);
     } catch (error) {
       this.#entries.delete(key.keyId);
       this.#bySession.delete(key.sid);
@@ -129,6 +137,11 @@ export class Keyring {
       });
     }
     return entry;
+  }
+
+  async #store({ key, certificate, createdAtMs }: KeyEntry): Promise<void> {
+    const stored = encode({ v: 1, certificate, createdAtMs });
+    await this.#deps.kv.put(`c/${key.keyId}`, stored, { sync: true });
   }
 
   #set(entry: KeyEntry): void {

@@ -1,6 +1,6 @@
 /**
  * Runs one session machine: one input at a time, its effects strictly in order, each awaited. All
- * that the session holds - timers, the queue, what waits for it - ends with {@link SessionActor.close}.
+ * that the session holds (timers, inputs that wait) ends with {@link SessionActor.close}.
  * @module
  */
 import type { Cancel, Clock } from '../base/ports.ts';

@@ -43,7 +43,7 @@ export const policyContext = (context: AdmissionContext): PolicyContext => ({
 });
 
 /**
- * Checks a proposal for a new key. Synchronous, so that two proposals for one name cannot both pass.
+ * Checks a proposal for a new key. Synchronous: two proposals for one name cannot both pass.
  * @throws what `checkKeygen` and `openToken` throw; UNAUTHORISED for a bringer without a part.
  */
 export function admitKeygen(

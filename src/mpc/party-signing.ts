@@ -169,9 +169,8 @@ export class SigningSession implements Live {
   #onEvent(kind: string, data: Readonly<Record<string, unknown>>): void {
     this.#lastProgress = this.#host.deps.clock.now();
     this.#host.progress(this, kind, data);
-    if (kind === 'driving' && typeof data.attempt === 'number') {
-      const { attempt } = data;
-      this.#host.say(this.sid, 'note', { what: attempt === 1 ? 'driving' : 'retrying', attempt });
+    if (kind === 'driving' && typeof data.attempt === 'number' && data.attempt > 1) {
+      this.#host.say(this.sid, 'note', { what: 'retrying', attempt: data.attempt });
     } else if (kind === 'culprit' || kind === 'superseded' || kind === 'refused') {
       this.#host.say(this.sid, 'note', { what: kind });
     }

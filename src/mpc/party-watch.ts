@@ -36,7 +36,7 @@ export class Watch {
     return this.#timer === undefined ? 0 : 1;
   }
 
-  /** After a start: sessions that were under way when the process ended get their time once more. */
+  /** After a start: sessions that were under way before get their time once more. */
   resume(): void {
     for (const { sealed, view } of this.#deps.sessions.list()) {
       if (!isTerminal(view.state)) this.onlook(sealed);

@@ -1,6 +1,6 @@
 /**
  * The party pool: who could hold a share right now. It is a view over announcements, nothing is
- * registered anywhere; roles come from the roster, because an announcement is the word of its author.
+ * registered anywhere; roles come from the roster, an announcement being its author's word.
  * @module
  */
 import type { PeerId } from '../base/brands.ts';

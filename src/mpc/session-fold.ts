@@ -78,6 +78,7 @@ export interface SessionFacts {
 export interface SessionView {
   readonly state: SessionState;
   readonly parties: ReadonlyMap<PeerId, PartyState>;
+  /** 0 before anything was said; the highest retry that an author told of. */
   readonly attempt: number;
   readonly keyId: KeyId | undefined;
   readonly error: { readonly code: string; readonly message: string } | undefined;
@@ -128,7 +129,7 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   return {
     state: stateOfSession(facts, stateOf, ended === undefined ? undefined : stateOf(ended)),
     parties: new Map(facts.parties.map((peer) => [peer, stateOf(peer)])),
-    attempt: Math.max(0, ...all.map(({ event }) => event.data.attempt ?? 0)),
+    attempt: Math.max(all.length === 0 ? 0 : 1, ...all.map(({ event }) => event.data.attempt ?? 0)),
     keyId: completed?.data.keyId,
     error: facts.evidence || end === undefined ? undefined : errorOf(end.data),
     culprits: last?.data.culprits ?? [],

@@ -53,6 +53,17 @@ describe('keyring', () => {
     expect(() => ring.get('other')).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }));
   });
 
+  it('remembers when it took part in a key that it had learned from another first', async () => {
+    const map = new Map<string, Uint8Array>();
+    const ring = await open(memoryKeyValue(map));
+    await ring.add(certificate('release'));
+    expect(ring.get('release').createdAtMs).toBeNull();
+    await ring.add(certificate('release'), 5_000);
+    await ring.add(certificate('release'), 6_000);
+    expect(ring.get('release').createdAtMs).toBe(5_000);
+    expect((await open(memoryKeyValue(map))).get('release').createdAtMs).toBe(5_000);
+  });
+
   it('never guesses between two keys of one name', async () => {
     const ring = await open(memoryKeyValue());
     const one = (await ring.add(certificate('twin', 1))).entry.key.keyId;

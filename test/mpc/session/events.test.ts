@@ -168,7 +168,7 @@ describe('session state', () => {
     expect(view.events).toHaveLength(2);
   });
 
-  it('R21: any delivery order, with repeats, gives the same state and the same view', () => {
+  it('R21: every delivery order, with repeats, gives the same state and the same view', () => {
     const kinds = fc.array(fc.constantFrom(...EVENT_KINDS), { maxLength: 7 });
     const run = fc
       .tuple(kinds, kinds, kinds, kinds, fc.boolean(), fc.boolean())
