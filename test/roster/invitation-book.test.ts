@@ -40,7 +40,7 @@ describe('issuing', () => {
     expect(issued).toMatchObject({ id: toHex(token.id), state: 'open', role: 'observer' });
   });
 
-  test('is for voters, as any other member could enlarge the cluster by itself', async () => {
+  test('is for voters: other members could enlarge the cluster by themselves', async () => {
     const node = await openNode(ben, { entries: bytesOf(chainWith([admit(ben)])) });
     expect((await refusalOf(bookOf(node).issue(options))).code).toBe('NOT_A_VOTER');
   });
