@@ -16,13 +16,13 @@ export default defineConfig({
       ),
       project('sim', ['test/sim/**/*.test.ts'], { testTimeout: 60_000 }),
       project('cluster', ['test/cluster/**/*.test.ts'], {
-        testTimeout: 180_000,
-        hookTimeout: 60_000,
+        testTimeout: 300_000,
+        hookTimeout: 180_000,
         fileParallelism: false,
       }),
       project('lan', ['test/lan/**/*.test.ts'], {
-        testTimeout: 180_000,
-        hookTimeout: 60_000,
+        testTimeout: 300_000,
+        hookTimeout: 180_000,
         fileParallelism: false,
       }),
     ],

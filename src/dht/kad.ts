@@ -160,6 +160,10 @@ export class DhtStore implements RecordStore, Service {
     const key = rules.key(namespace, suffix);
     await this.#local.write(key, value);
     counters.add('put');
+    if (options.background === true) {
+      this.#replicator.add(nameOf(rules.of(key)), key);
+      return outcomeOf(this.#copies.need(), self, [self]);
+    }
     // With what was held before: holders then get one union instead of two parts.
     const whole = (await this.#readLocal(key)) ?? value;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;

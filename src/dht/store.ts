@@ -30,6 +30,8 @@ export interface PutOptions {
   /** Fail with NO_QUORUM below this level; without it the put succeeds with what it reached. */
   readonly require?: Acknowledgement;
   readonly timeoutMs?: number;
+  /** Journal only; copies are made behind the answer. For a record that another writes as well. */
+  readonly background?: boolean;
 }
 
 export interface PutOutcome {

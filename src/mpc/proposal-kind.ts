@@ -1,5 +1,5 @@
 /**
- * Proposals as records of the store. Certificates and results have their kinds beside their formats.
+ * Proposals as records of the store.
  * @module
  */
 import type { ClusterId } from '../base/brands.ts';

@@ -36,7 +36,7 @@ export async function runDaemon(config: Config, effective: Effective): Promise<v
   const version = programVersion();
   const end = endSignal(log);
   const node = await Node.open(files, {
-    ...{ config, version, clock, random: systemRandom, log, events },
+    ...{ effective, version, clock, random: systemRandom, log, events },
   });
   const control = createControlServer(
     { socketPath: config.controlSocket, version },

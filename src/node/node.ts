@@ -25,7 +25,8 @@ import type { Genesis } from '../roster/genesis.ts';
 import type { Invitation } from '../roster/invitation.ts';
 import { InvitationBook } from '../roster/invitation-book.ts';
 import { RosterService } from '../roster/service.ts';
-import type { Config } from './config.ts';
+import type { Config, Effective } from './config.ts';
+import { checkAgainstRoster } from './config-rules.ts';
 import type { DataDirPaths } from './datadir.ts';
 import { dropInvitation } from './datadir-cluster.ts';
 import type { EventLog } from './events.ts';
@@ -44,7 +45,7 @@ export interface NodeFiles {
 }
 
 export interface NodeDeps {
-  readonly config: Config;
+  readonly effective: Effective;
   readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -165,7 +166,7 @@ export class Node {
 
   #probeEvery(): void {
     this.#probe?.();
-    const { healthCheckInterval } = this.deps.config;
+    const { healthCheckInterval } = this.deps.effective.config;
     this.#probe = this.deps.clock.after(healthCheckInterval, () => this.#probeNow());
   }
 
@@ -196,7 +197,8 @@ async function openOn(
   deps: NodeDeps,
   make: (parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>) => Node,
 ): Promise<Node> {
-  const { config, clock, random, log, events } = deps;
+  const { clock, random, log, events } = deps;
+  const { config } = deps.effective;
   const signer = createSigner(files.key);
   const logOf = (component: string): Logger => log.child({ component });
   const boot = await nextBoot(store.root.sub('node'));
@@ -286,24 +288,9 @@ async function openRoster(store: Store, files: NodeFiles, deps: NodeDeps): Promi
       hint: 'ask a voter for `bzzz invite`, then run `bzzz join STRING`',
     });
   }
-  agreeWithRoster(roster, deps.config);
-  return roster;
-}
-
-/** A setting that contradicts the roster is an error that names both. */
-function agreeWithRoster(roster: RosterService, { cluster, partyRole }: Config): void {
   const { clusterName, members } = roster.view;
-  if (cluster !== undefined && cluster !== clusterName) {
-    throw new BzzzError('BAD_CONFIG', `BZZZ_CLUSTER is ${cluster}`, {
-      why: `the roster in this data directory is that of ${clusterName}`,
-    });
-  }
-  const role = members.get(roster.self)?.role;
-  if (partyRole !== undefined && role !== undefined && partyRole !== role) {
-    throw new BzzzError('BAD_CONFIG', `BZZZ_PARTY_ROLE is ${partyRole}`, {
-      why: `the roster says that this host is ${role}`,
-    });
-  }
+  checkAgainstRoster(deps.effective, { clusterName, role: members.get(roster.self)?.role });
+  return roster;
 }
 
 function recordsOptions(config: Config) {
@@ -317,7 +304,9 @@ function recordsOptions(config: Config) {
   };
 }
 
-async function networkOptions({ key, invitation }: NodeFiles, { config, version, log }: NodeDeps) {
+async function networkOptions({ key, invitation }: NodeFiles, deps: NodeDeps) {
+  const { effective, version, log } = deps;
+  const { config } = effective;
   const entrances = await loadEntrances(
     { nodes: config.bootstrapNodes, file: config.bootstrapFile },
     { log: log.child({ component: 'bootstrap' }) },

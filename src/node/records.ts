@@ -94,8 +94,8 @@ function rulesOf(roster: RosterService): RecordRules {
 /** Records as the party service uses them. */
 export function recordsPort({ resolver }: Records): RecordsPort {
   return {
-    async publish(address, bytes) {
-      await resolver.publish(address, bytes);
+    async publish(address, bytes, as) {
+      await resolver.publish(address, bytes, { background: as === 'witness' });
     },
     async candidates(address, where) {
       const options = where === 'local' ? { localOnly: true } : {};

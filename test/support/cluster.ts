@@ -14,6 +14,12 @@ import { freePort } from './free-port.ts';
 export const projectRoot = resolve(import.meta.dirname, '../..');
 export const bzzzPath = join(projectRoot, 'bin/bzzz');
 
+/** Daemons under way; none outlives the test process, also when a hook times out. */
+const daemons = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const daemon of daemons) daemon.kill('SIGKILL');
+});
+
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;
@@ -149,6 +155,8 @@ export class TestNode {
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
     this.#child = child;
+    daemons.add(child);
+    child.once('exit', () => daemons.delete(child));
   }
 
   /** Starts the daemon and waits until it is ready (a member that takes sessions). */
