@@ -39,7 +39,11 @@ export interface Wire {
   /** Resolves when the peer says that it stored; whether it did, only a `fetch` tells. */
   store(peer: PeerId, key: Uint8Array, value: Uint8Array, signal: AbortSignal): Promise<void>;
   fetch(peer: PeerId, key: Uint8Array, signal: AbortSignal): Promise<Answer>;
-  /** Asks peers of peers; ends when nobody is left or `signal` aborts. Never throws. */
+  /**
+   * Asks peers of peers; ends when nobody is left or `signal` aborts. Never throws. As in all of
+   * Kademlia it goes only to peers nearer to the key than who named them, so it can miss a copy
+   * that lies farther away: a last resort, not a proof that there is none.
+   */
   walk(key: Uint8Array, signal: AbortSignal): AsyncIterable<Sighting>;
 }
 

@@ -2,6 +2,7 @@
 import { Libp2pRecord } from '@libp2p/record';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PeerId } from '../../src/base/brands.ts';
+import { compareText, sha256, toHex } from '../../src/base/bytes.ts';
 import {
   answer,
   cluster,
@@ -184,14 +185,20 @@ describe('a get', () => {
     }
   });
 
-  it('asks peers of peers when it knows too few itself', async () => {
+  it('asks peers of peers, nearer to the key, when it knows too few itself', async () => {
     const members: PeerId[] = [];
     const all = await Promise.all(Array.from({ length: 5 }, () => storeNode(() => members)));
     members.push(...all.map(({ id }) => id));
-    const [asker, middle, ...holders] = all;
-    await mesh([middle!, ...holders]);
     const { suffix, value } = content('two hops away');
     const key = RULES.key('c', suffix);
+    // A walk only goes nearer, so the one in the middle is the farthest of those it leads to.
+    const distance = (node: Node): string => {
+      const id = sha256(node.libp2p.peerId.toMultihash().bytes);
+      return toHex(sha256(key).map((byte, n) => byte ^ id[n]!));
+    };
+    const [asker, ...others] = all;
+    const [middle, ...holders] = others.sort((a, b) => compareText(distance(b), distance(a)));
+    await mesh([middle!, ...holders]);
     for (const node of holders) await plant(node, key, value);
     await asker!.libp2p.dial(middle!.libp2p.getMultiaddrs());
     await until(() => inside(asker!.dht).routingTable.size > 0);
