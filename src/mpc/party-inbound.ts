@@ -155,7 +155,8 @@ export class Inbound {
     } else if (isSigning(sealed)) {
       const again = known?.taking === true;
       const admitted = await admitSigning(from, sealed, body, this.#admission, again);
-      await this.#registry.openSigning(this.#registry.signingStart(sealed, admitted), body);
+      const start = await this.#registry.signingStart(sealed, admitted);
+      await this.#registry.openSigning(start, body);
     }
   }
 

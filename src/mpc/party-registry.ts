@@ -270,15 +270,20 @@ export class SessionRegistry implements SigningHost {
     this.#putAway(live);
   }
 
-  /** A signing session's beginning, with a result if one is known here. */
-  signingStart(
+  /**
+   * A signing session's beginning, with the result if this node has one: in memory, or on its disk
+   * from before a restart (S6).
+   */
+  async signingStart(
     sealed: SealedProposal<SignProposal>,
     parts: Pick<SigningStart, 'key' | 'message' | 'share'>,
-  ): SigningStart {
+  ): Promise<SigningStart> {
     const { boot } = this.options;
     const { fresh, requestId } = sealed.proposal;
-    const result = fresh ? undefined : this.results.ofRequest(requestId);
-    return { sealed, boot, ...parts, ...(result === undefined ? {} : { result }) };
+    const known = fresh
+      ? undefined
+      : await this.results.find(requestId, parts.key, parts.message, 'local');
+    return { sealed, boot, ...parts, ...(known === undefined ? {} : { result: known.envelope }) };
   }
 
   #onHeard({ event }: OpenedEvent): void {

@@ -73,17 +73,16 @@ export class Signatures {
     return this.#outcome(session, signal, () => leave(session));
   }
 
-  /** A holder has the results of its keys, or hears of them when it asks; others look around. */
+  /** Here, or at its address: a holder may have been away when it was signed. */
   async #known(
     { message }: SignRequest,
     key: KeyInfo,
     requestId: RequestId,
   ): Promise<Signed | undefined> {
-    const { results, self } = this.#registry;
-    const holder = key.parties.some(({ peerId }) => peerId === self);
+    const { results } = this.#registry;
     const found =
       (await results.find(requestId, key, message, 'local')) ??
-      (holder ? undefined : await results.find(requestId, key, message, 'anywhere'));
+      (await results.find(requestId, key, message, 'anywhere'));
     if (found === undefined) return undefined;
     return { result: toSignatureResult(found), attempts: 0, cached: true };
   }
@@ -136,7 +135,8 @@ export class Signatures {
       .filter((peer) => peer !== self)
       .map((peer) => this.#propose(peer, frame));
     const parts = { key, message, ...(share === undefined ? {} : { share }) };
-    const session = await registry.openSigning(registry.signingStart(sealed, parts), body);
+    const start = { sealed, boot: options.boot, ...parts };
+    const session = await registry.openSigning(start, body);
     for (const answer of answers) {
       registry.background(
         'propose',

@@ -57,6 +57,8 @@ export interface NodeDeps {
 const DRAIN_MS = 2_500;
 /** A probe of the record store follows a change among the peers by so much. */
 const PROBE_SOON_MS = 400;
+/** And so often while something is wrong. */
+const PROBE_AGAIN_MS = 2_000;
 
 /** Everything that a running node consists of. */
 export class Node {
@@ -159,9 +161,9 @@ export class Node {
     this.network.announcer.update({ partyReady, draining: this.#draining });
   }
 
-  #probeSoon(): void {
+  #probeSoon(ms = PROBE_SOON_MS): void {
     this.#probe?.();
-    this.#probe = this.deps.clock.after(PROBE_SOON_MS, () => this.#probeNow());
+    this.#probe = this.deps.clock.after(ms, () => this.#probeNow());
   }
 
   #probeEvery(): void {
@@ -173,7 +175,7 @@ export class Node {
   #probeNow(): void {
     // `probe` reports failures in its result; it rejects only when the node is stopping.
     this.records.dht.probe().then(
-      () => this.#probeEvery(),
+      ({ status }) => (status === 'healthy' ? this.#probeEvery() : this.#probeSoon(PROBE_AGAIN_MS)),
       (error: unknown) => this.deps.log.debug({ error: String(error) }, 'probe ended'),
     );
   }

@@ -60,7 +60,7 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   const counters = new Counters();
   const guard = new RecordGuard(store.db, {}, { rules, clock, counters });
   return {
-    kad: kadInit(roster.view.tag, namespaces),
+    kad: kadInit(roster.view.tag, namespaces, counters),
     guard,
     open(kad) {
       const members = () => [...roster.view.members.keys()];

@@ -40,7 +40,7 @@ describe('codec', () => {
   it('does not let a key named __proto__ reach the prototype', () => {
     const bytes = encode(JSON.parse('{"__proto__":{"polluted":1},"v":1}'));
     expect(() => decode('x', schema, bytes, 100)).toThrow(badMessage);
-    expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
+    expect('polluted' in {}).toBe(false);
   });
 
   it('copies received bytes out of the buffer they came in', () => {

@@ -130,7 +130,8 @@ describe('the tree', () => {
     const undocumented = all.flatMap((file) => {
       const lines = read(file).split('\n');
       return lines.flatMap((line, i) =>
-        /^export (?:async )?(?:function|class)\b/.test(line) && lines[i - 1]?.trim() !== '*/' &&
+        /^export (?:async )?(?:function|class)\b/.test(line) &&
+        lines[i - 1]?.trim() !== '*/' &&
         !lines[i - 1]?.endsWith('*/')
           ? [`${file}:${i + 1}`]
           : [],
