@@ -72,6 +72,7 @@ describe('invitations', () => {
       ),
     );
     expect(await admitted()).toBe(1);
+    await Promise.all(pair.map((node) => node.kill()));
   });
 
   it('an expired one is refused', async () => {

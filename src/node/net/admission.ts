@@ -150,13 +150,21 @@ export class Admission implements Judge {
       const guest = this.#guests.get(peer);
       const left = deadline - clock.now();
       if (standing === 'member' || guest === undefined || left <= 0) return standing;
-      if (guest.running === 0) {
+      // A member that admitted this node opens its streams while the entry is still on its way.
+      if (guest.running === 0 && !this.#awaitsAdmission(peer)) {
         const recent = guest.last !== undefined && clock.now() - guest.last < FRESH_MS;
         if (recent || this.#stopped) return standing;
         void this.exchange(peer);
       }
       await this.#news(guest, left);
     }
+  }
+
+  /** The peer is a member by the newest roster, and this node is not one yet. */
+  #awaitsAdmission(peer: PeerId): boolean {
+    const view = this.#deps.roster.view();
+    const waits = view.standing(this.#options.self) === 'stranger' || !this.#deps.roster.ready();
+    return waits && !this.#stopped && view.standing(peer) === 'member';
   }
 
   /** Compares rosters with a connected peer, now. Never throws. */

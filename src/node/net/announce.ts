@@ -131,6 +131,7 @@ export class Announcer {
     this.#soon = this.#deps.clock.after(this.#options.coalesceMs ?? 50, () => {
       this.#soon = undefined;
       this.#say();
+      this.#sayDirectly();
     });
   }
 
@@ -207,6 +208,17 @@ export class Announcer {
     this.#deps.gossip.publish(TOPIC, sealed).catch((thrown: unknown) => {
       this.#deps.log.warn({ error: String(thrown) }, 'could not publish the announcement');
     });
+  }
+
+  /** A change must not wait for the next beat where gossip has no stream yet, or lost it. */
+  #sayDirectly(): void {
+    const { direct, log } = this.#deps;
+    const news = encode([{ age: 0, sealed: this.#own ?? this.#seal() }]);
+    for (const peer of direct.connected()) {
+      direct.send(peer, SYNC, news).catch((thrown: unknown) => {
+        log.debug({ peer, error: String(thrown) }, 'could not tell a member of a change');
+      });
+    }
   }
 
   #seal(): Uint8Array {

@@ -37,6 +37,8 @@ export interface GateOptions {
 export interface GateDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  /** What must happen before topologies are told again who is there. */
+  readonly beforeSweep?: () => void;
 }
 
 /** One topology behind the gate, and the peers that speak its protocol. */
@@ -239,6 +241,7 @@ export class Gate {
    * that identify did not finish with, on a busy host, gets its chance with all protocols.
    */
   sweep(): void {
+    this.#deps.beforeSweep?.();
     for (const [peer, connection] of this.#connections) {
       if (this.#swept.get(peer) === connection.id) this.#propose(peer, connection);
       this.#swept.set(peer, connection.id);

@@ -38,6 +38,7 @@ const STRIKES = 3;
  * service was made, and the budget that comes before the signature check.
  */
 interface Insides {
+  readonly streamsOutbound: Map<string, { readonly rawStream: { readonly status: string } }>;
   readonly allowedTopics: Set<string> | null;
   readonly score: { addPenalty(peer: string, penalty: number, label: string): void };
   handleReceivedRpc(from: LibPeerId, rpc: Rpc): Promise<void>;
@@ -94,6 +95,17 @@ export class GossipService implements Gossip {
     insidesOf(pubsub).allowedTopics?.add(name);
     pubsub.topicValidators.set(name, (_source, message) => this.#judge(message, accept));
     if (this.#started) pubsub.subscribe(name);
+  }
+
+  /**
+   * Forgets streams that were reset before gossipsub listened for their end: it would believe in
+   * them for ever, and send nothing. The gate's sweep then has new ones opened.
+   */
+  dropDeadStreams(): void {
+    const { streamsOutbound } = insidesOf(this.#deps.pubsub);
+    for (const [peer, { rawStream }] of streamsOutbound) {
+      if (rawStream.status !== 'open') streamsOutbound.delete(peer);
+    }
   }
 
   #judge(message: Message, accept: (from: PeerId, body: Uint8Array) => boolean) {

@@ -90,6 +90,8 @@ export interface PeerStatus {
 }
 
 const PETITION = 'roster/petition';
+/** A gossip or DHT stream that broke is mended within this time. */
+const SWEEP_MS = 2_000;
 
 /** Everything of the network that the daemon uses. */
 export class Network implements Service {
@@ -219,9 +221,10 @@ export class Network implements Service {
   /** Makes everything; nothing listens yet. Register handlers and topics, then `start`. */
   static async create(options: NetworkOptions, deps: NetworkDeps): Promise<Network> {
     const { clock, log } = deps;
-    const gate = new Gate({ sweepMs: 5_000 }, { clock, log });
     // The host asks back before the network that answers exists; it asks nothing before it starts.
     const late: { network?: Network } = {};
+    const beforeSweep = () => late.network?.gossip.dropDeadStreams();
+    const gate = new Gate({ sweepMs: SWEEP_MS }, { clock, log, beforeSweep });
     const host = await createHost(
       {
         key: options.key,
