@@ -9,7 +9,7 @@ import type { Member } from '../roster/types.ts';
 import type { Resolved } from '../ucxl/resolver.ts';
 import { describeConfig, type Effective } from './config.ts';
 import { healthOf } from './health.ts';
-import type { Node } from './node.ts';
+import { type Node, removedError } from './node.ts';
 import type { InviteRequest, NodeServices, PeerDocument, ResolveDocument } from './services.ts';
 
 /** @param shutdown drains and ends the process. */
@@ -64,6 +64,7 @@ export function nodeServices(node: Node, effective: Effective, shutdown: () => v
 
   function requireMember({ roster: { standing }, joinRefusal }: Node): void {
     if (standing === 'member') return;
+    if (standing === 'removed') throw removedError(roster.view.clusterName);
     throw (
       joinRefusal ??
       new BzzzError('NOT_A_MEMBER', `this host is ${standing} to ${roster.view.clusterName}`)

@@ -126,6 +126,7 @@ export class Node {
         deps.events.emit('roster.changed', { epoch: view.epoch, members: view.members.size });
         this.#announce();
         this.#probeSoon();
+        if (roster.standing === 'removed') this.#removed();
       }),
       network.direct.onPeer((peer, live) => {
         if (live) party.peerConnected(peer);
@@ -156,6 +157,13 @@ export class Node {
     await this.store.close();
   }
 
+  #removed(): void {
+    const { log, events } = this.deps;
+    const { code, message, hint } = removedError(this.roster.view.clusterName);
+    log.error({ code, hint }, message);
+    events.emit('roster.removed', { code, message });
+  }
+
   #announce(): void {
     const partyReady = this.unready().length === 0;
     this.network.announcer.update({ partyReady, draining: this.#draining });
@@ -180,6 +188,10 @@ export class Node {
     );
   }
 }
+
+/** What a host that was taken off the roster is told, in the log and by every refusal. */
+export const removedError = (cluster: string): BzzzError =>
+  new BzzzError('REMOVED_FROM_ROSTER', `this host was removed from the roster of ${cluster}`);
 
 interface Parts {
   readonly store: Store;

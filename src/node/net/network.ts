@@ -9,7 +9,7 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { type Entrance, parseEntrance } from '../../../bootstrap/entrance.ts';
 import type { PeerId } from '../../base/brands.ts';
 import type { BzzzError } from '../../base/errors.ts';
-import type { Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
+import type { Cancel, Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
 import type { Invitation } from '../../roster/invitation.ts';
 import type { InvitationBook } from '../../roster/invitation-book.ts';
 import { JoinDesk } from '../../roster/join.ts';
@@ -92,6 +92,7 @@ export interface PeerStatus {
 const PETITION = 'roster/petition';
 /** A gossip or DHT stream that broke is mended within this time. */
 const SWEEP_MS = 2_000;
+const FAREWELL_MS = 300;
 
 /** Everything of the network that the daemon uses. */
 export class Network implements Service {
@@ -111,6 +112,7 @@ export class Network implements Service {
   readonly #deps: NetworkDeps;
   readonly #copies = new Set<PeerId>();
   #unsubscribe: (() => void)[] = [];
+  #closing: Cancel | undefined;
 
   private constructor(host: Host, gate: Gate, options: NetworkOptions, deps: NetworkDeps) {
     const { roster, signer, clock, random, log } = deps;
@@ -281,6 +283,7 @@ export class Network implements Service {
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe) end();
     this.#unsubscribe = [];
+    this.#closing?.();
     await this.announcer.stop();
     await this.peering.stop();
     await this.discovery.stop();
@@ -333,7 +336,9 @@ export class Network implements Service {
   }
 
   #rosterChanged(): void {
-    this.direct.membersChanged();
+    // Who asked to leave still gets the answer; a removed member is cut off within 2 s all the same.
+    this.#closing?.();
+    this.#closing = this.#deps.clock.after(FAREWELL_MS, () => this.direct.membersChanged());
     this.announcer.membersChanged();
     this.peering.refresh();
     this.discovery.lookSoon();
