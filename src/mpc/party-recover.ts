@@ -21,13 +21,14 @@ import type { KeygenProposal, SealedProposal } from './types.ts';
  */
 export async function wakeKeygen(
   sealed: SealedProposal<KeygenProposal>,
-  { deps, holds }: Host,
+  host: Host,
 ): Promise<PersistedKeygen | undefined> {
-  const { keystore, keyring, sessions, suites, logger } = deps;
+  const { keystore, keyring, sessions, suites, logger } = host.deps;
   const { sid, proposal } = sealed;
   const entry = keyring.bySession(sid);
   if (entry !== undefined) {
-    if (await activateIfPending(sealed, entry.key.keyId, { deps })) holds(entry.key.keyId);
+    const { keyId } = entry.key;
+    if (await activateIfPending(sealed, keyId, host)) host.holds(keyId);
     return { sealed, certificate: entry.certificate };
   }
   const refusal = await sessions.refusal(sid);

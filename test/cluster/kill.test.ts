@@ -3,7 +3,7 @@
  * signing, on real daemons. The steps are not listed here: a first run writes down what the node
  * does, and the loops go through all of it.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster, projectRoot, type TestNode, until } from '../support/cluster.ts';
@@ -58,10 +58,14 @@ function count(node: TestNode, kind: string): number {
 const create = (node: TestNode, name: string): Promise<Key> =>
   node.json<Key>(['key', 'create', name, ...KEYGEN]);
 
+const armed = (node: TestNode): string => join(node.home, 'armed');
+
 async function restart(node: TestNode, env: NodeJS.ProcessEnv): Promise<void> {
   await node.kill();
-  await node.start({ NODE_OPTIONS: PRELOAD, ...env });
+  rmSync(armed(node), { force: true });
+  await node.start({ NODE_OPTIONS: PRELOAD, CRASH_ARMED: armed(node), ...env });
   await cluster.meshed();
+  writeFileSync(armed(node), '');
 }
 
 /** Every node knows the key, or none does; those that know it hold their share. */
