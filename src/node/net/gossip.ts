@@ -56,11 +56,13 @@ export class GossipService implements Gossip {
   readonly #handlers = new Map<string, (from: PeerId, body: Uint8Array) => void>();
   readonly #onMessage = (event: CustomEvent<Message>): void => this.#received(event.detail);
   readonly counters: GossipCounters = { rejected: 0, ignored: 0, flooded: 0 };
+  /** When each peer's last whole frame came, by the monotonic clock. */
+  readonly #frames = new Map<string, number>();
   #started = false;
 
   constructor(deps: GossipDeps) {
     this.#deps = deps;
-    budget(deps, this.counters);
+    budget(deps, this.counters, (peer) => this.#frames.set(peer, deps.clock.now()));
     deps.pubsub.addEventListener('message', this.#onMessage);
   }
 
@@ -95,6 +97,18 @@ export class GossipService implements Gossip {
     insidesOf(pubsub).allowedTopics?.add(name);
     pubsub.topicValidators.set(name, (_source, message) => this.#judge(message, accept));
     if (this.#started) pubsub.subscribe(name);
+  }
+
+  /** See {@link StrayStreams}. */
+  lastFrame(peer: string): number | undefined {
+    return this.#frames.get(peer);
+  }
+
+  /** Members come and go; those who went are forgotten. */
+  forget(isMember: (peer: PeerId) => boolean): void {
+    for (const peer of this.#frames.keys()) {
+      if (!isMember(peer as PeerId)) this.#frames.delete(peer);
+    }
   }
 
   /**
@@ -143,12 +157,13 @@ function insidesOf(pubsub: GossipSub): Insides {
 }
 
 /** Counts what a peer sends before anything is verified: a flood costs its sender. */
-function budget(deps: GossipDeps, counters: GossipCounters): void {
+function budget(deps: GossipDeps, counters: GossipCounters, arrived: (peer: string) => void): void {
   const insides = insidesOf(deps.pubsub);
   const process = insides.handleReceivedRpc.bind(deps.pubsub);
   const windows = new Map<string, { second: number; spent: number; strikes: number }>();
   insides.handleReceivedRpc = async (from, rpc) => {
     const peer = from.toString();
+    arrived(peer);
     const second = Math.floor(deps.clock.now() / 1_000);
     const old = windows.get(peer);
     const window =

@@ -29,6 +29,7 @@ import { Joining } from './joining.ts';
 import { Peering } from './peering.ts';
 import { joinPort, rosterPort } from './ports.ts';
 import { protocolNames } from './protocols.ts';
+import { StrayStreams } from './stray-streams.ts';
 
 /** Settings; times in ms. */
 export interface NetworkOptions {
@@ -108,6 +109,7 @@ export class Network implements Service {
   /** Requests to join and to leave; `desk.leave()` removes this node. */
   readonly desk: JoinDesk;
   readonly #joining: Joining;
+  readonly #strays: StrayStreams;
   readonly #options: NetworkOptions;
   readonly #deps: NetworkDeps;
   readonly #copies = new Set<PeerId>();
@@ -172,6 +174,10 @@ export class Network implements Service {
       isMember,
       cut,
     });
+    this.#strays = new StrayStreams({
+      ...{ host, names, clock, log, pubsub: host.services.pubsub },
+      lastFrame: (peer) => this.gossip.lastFrame(peer),
+    });
     this.discovery = new Discovery(
       { self, refreshMs: options.discoveryRefreshMs },
       {
@@ -225,7 +231,7 @@ export class Network implements Service {
     const { clock, log } = deps;
     // The host asks back before the network that answers exists; it asks nothing before it starts.
     const late: { network?: Network } = {};
-    const beforeSweep = () => late.network?.gossip.dropDeadStreams();
+    const beforeSweep = () => late.network?.sweepStreams();
     const gate = new Gate({ sweepMs: SWEEP_MS }, { clock, log, beforeSweep });
     const host = await createHost(
       {
@@ -295,6 +301,12 @@ export class Network implements Service {
     await this.host.stop();
   }
 
+  /** Mends what broke and ends what nobody reads, in the streams of the libraries' protocols. */
+  sweepStreams(): void {
+    this.gossip.dropDeadStreams();
+    this.#strays.sweep();
+  }
+
   /** Addresses under which others reach this node, with its peer id: for `invite` and `status`. */
   addresses(): readonly string[] {
     return ownAddresses(this.host).map((addr) => `${addr}/p2p/${this.#deps.signer.peerId}`);
@@ -340,6 +352,7 @@ export class Network implements Service {
     this.#closing?.();
     this.#closing = this.#deps.clock.after(FAREWELL_MS, () => this.direct.membersChanged());
     this.announcer.membersChanged();
+    this.gossip.forget((peer) => this.#deps.roster.view.standing(peer) === 'member');
     this.peering.refresh();
     this.discovery.lookSoon();
   }
