@@ -6,7 +6,7 @@
  * The cache holds code that will be run, so it must not lie where other users can write, as the
  * default below /tmp does: it lies beside the installed code, else below the home directory.
  */
-import { existsSync, lstatSync, mkdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { constants, enableCompileCache } from 'node:module';
 
 const root = new URL('..', import.meta.url);
@@ -34,5 +34,18 @@ for (const place of places) {
   if (status !== constants.compileCacheStatus.FAILED) break;
 }
 
-const built = new URL('dist/src/node/cli/main.js', root);
-await import(existsSync(built) ? built.href : new URL('src/node/cli/main.ts', root).href);
+/** The bundle, unless a source is newer: who changes the code runs what was changed. */
+function entry() {
+  const stamp = statSync(new URL('dist/stamp', root), { throwIfNoEntry: false });
+  const sources = ['src', 'bootstrap'].map((name) => new URL(name, root));
+  const newer = (folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true }).some(
+      (item) =>
+        item.isFile() && statSync(`${item.parentPath}/${item.name}`).mtimeMs > stamp.mtimeMs,
+    );
+  const stale =
+    stamp === undefined || sources.some((folder) => existsSync(folder) && newer(folder));
+  return stale ? 'src/node/cli/main.ts' : 'dist/main.js';
+}
+
+await import(new URL(entry(), root).href);

@@ -39,7 +39,8 @@ beforeAll(async () => {
   await asking.json<Signed>(['sign', 'main', '--message', 'recorded']);
   await until('the other party has finished', () => count(other, 'sign') > 0);
   for (const kind of ['keygen', 'sign'] as const) {
-    steps[kind] = { proposer: count(asking, kind), party: count(other, kind) };
+    // Who of the others signs is decided anew each time: all the steps of the proposer are tried.
+    steps[kind] = { proposer: count(asking, kind), party: count(asking, kind) };
   }
 });
 afterAll(async () => {
@@ -103,7 +104,7 @@ describe.each(['proposer', 'party'] as const)('SIGKILL of the %s before every st
       const asked = cluster.node(0).json<Signed>(['sign', 'main', ...message, '--timeout', '20s']);
       const outcome = await asked.catch((error: Error) => error);
       if (role === 'party') expect(outcome, `step ${step}`).not.toBeInstanceOf(Error);
-      faults++;
+      if (!victim().running) faults++;
       // Whoever is left has the same answer, and makes it if nobody was told before the kill.
       const second = await cluster.node(2).json<Signed>(['sign', 'main', ...message]);
       if (!(outcome instanceof Error)) expect(second.signature).toBe(outcome.signature);

@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ControlClient } from '../../src/node/control/client.ts';
 import { bzzzPath, projectRoot, until } from '../support/cluster.ts';
 import { Lan, lanMissing } from '../support/netns.ts';
 
@@ -87,6 +88,12 @@ class Host {
     });
   }
 
+  /** Polls without a process in between; a unix socket does not care for network namespaces. */
+  peers(): Promise<Peer[]> {
+    const socketPath = join(this.home, '.local/share/bzzz/control.sock');
+    return new ControlClient({ socketPath, timeoutMs: 5_000 }).call('GET', '/v1/peers');
+  }
+
   /** Ends the shell and everything started in it: the whole process group. */
   kill(): void {
     try {
@@ -124,9 +131,7 @@ describe.skipIf(missing !== undefined)('the LAN steps of the README', () => {
     await until(
       'full mesh',
       async () => {
-        const views = await Promise.all(
-          members.map((member) => member.json<Peer[]>('peers').catch(() => [])),
-        );
+        const views = await Promise.all(members.map((member) => member.peers().catch(() => [])));
         return views.every(
           (view) =>
             view.filter((peer) => peer.connected && peer.ready).length >= members.length - 1,

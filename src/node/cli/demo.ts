@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { BzzzError } from '../../base/errors.ts';
 import type { KeyDocument, ResolveDocument, SignDocument } from '../services.ts';
 import { DemoCluster, type DemoNode, eventually } from './demo-cluster.ts';
+import { installationRoot } from './version.ts';
 
 /** What the caller of the demo wants. */
 export interface DemoOptions {
@@ -71,7 +72,7 @@ class Demo {
 
   async run(): Promise<DemoReport> {
     const { nodes } = this.#options;
-    const message = await readFile(join(import.meta.dirname, '../../../README.md'));
+    const message = await readFile(join(installationRoot(), 'README.md'));
     const [observer, meshMs] = await this.#timed(() => this.#gather());
     this.#say(`${nodes} daemons and an observer found each other in ${meshMs} ms`);
 

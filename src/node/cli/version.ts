@@ -1,19 +1,24 @@
 /**
- * The version of this program, as package.json says it.
+ * The installation that this program runs from: its folder and its version.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { BzzzError } from '../../base/errors.ts';
 
-/** Looks upward from this file, because the built files lie one directory deeper. */
-export function programVersion(): string {
-  for (const up of ['../../../package.json', '../../../../package.json']) {
-    try {
-      const manifest = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
-      if (manifest.name === 'bzzz') return String(manifest.version);
-    } catch (thrown) {
-      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT')) throw thrown;
-    }
+/** The nearest folder above this file with a package.json; sources and bundle differ in depth. */
+export function installationRoot(): string {
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
   }
   throw new BzzzError('INTERNAL', 'package.json is missing from the installation');
+}
+
+/** As package.json says it. */
+export function programVersion(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(join(installationRoot(), 'package.json'), 'utf8'),
+  );
+  if (manifest instanceof Object && 'version' in manifest) return String(manifest.version);
+  throw new BzzzError('INTERNAL', 'package.json of the installation names no version');
 }
