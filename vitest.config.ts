@@ -1,30 +1,20 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, include: string[], extra: object = {}) => ({
-  test: { name, include, pool: 'forks' as const, ...extra },
+/** One kind of test. Groups run one after the other: real daemons need the cores for themselves. */
+const project = (groupOrder: number, name: string, include: string[], extra: object = {}) => ({
+  test: { name, include, pool: 'forks' as const, sequence: { groupOrder }, ...extra },
 });
+
+const PURE = 'base,roster,dht,ucxl,election,mpc,node,bootstrap,structure';
+const daemons = { testTimeout: 400_000, hookTimeout: 180_000, fileParallelism: false };
 
 export default defineConfig({
   test: {
     projects: [
-      project(
-        'unit',
-        ['test/{base,roster,dht,ucxl,election,mpc,node,bootstrap,structure}/**/*.test.ts'],
-        {
-          testTimeout: 30_000,
-        },
-      ),
-      project('sim', ['test/sim/**/*.test.ts'], { testTimeout: 60_000 }),
-      project('cluster', ['test/cluster/**/*.test.ts'], {
-        testTimeout: 300_000,
-        hookTimeout: 180_000,
-        fileParallelism: false,
-      }),
-      project('lan', ['test/lan/**/*.test.ts'], {
-        testTimeout: 300_000,
-        hookTimeout: 180_000,
-        fileParallelism: false,
-      }),
+      project(0, 'unit', [`test/{${PURE}}/**/*.test.ts`], { testTimeout: 120_000 }),
+      project(1, 'sim', ['test/sim/**/*.test.ts'], { testTimeout: 60_000 }),
+      project(2, 'cluster', ['test/cluster/**/*.test.ts'], daemons),
+      project(3, 'lan', ['test/lan/**/*.test.ts'], daemons),
     ],
   },
 });

@@ -34,8 +34,6 @@ export const LIMITS = {
   directQueue: 1_024,
   directTtlMs: 10_000,
   directRequestMs: 5_000,
-  /** Message identifiers remembered per peer, to deliver once. */
-  directSeen: 4_096,
   streamIdleMs: 30_000,
   streamFirstByteMs: 10_000,
   /** A session message other than a proposal with its message. */

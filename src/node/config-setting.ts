@@ -25,7 +25,7 @@ export interface Setting<T> {
   readonly fallback: (world: ConfigWorld) => T;
   /** The default as the documentation states it. */
   readonly defaultText: string;
-  /** One line for `--help` and docs/configuration.md. */
+  /** One line for `--help` and docs/cli.md. */
   readonly doc: string;
   /** Names a file with a secret: its path is shown, its contents never, loose modes refused. */
   readonly secret: boolean;

@@ -1,6 +1,6 @@
 /**
- * The record store and the resolver of one node, put together: which kinds of record there are, what
- * guards them, and where they lie.
+ * The record store and the resolver of one node, put together: which kinds of record there are,
+ * what guards them, and where they lie.
  * @module
  */
 import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';

@@ -20,6 +20,7 @@ interface Entry<V> {
 /** What an entry costs beside its own bytes: key, objects, map slot. Estimated on the high side. */
 const ENTRY_OVERHEAD_BYTES = 512;
 
+/** Least recently used goes first; entries may also have a time to live. */
 export class ByteCache<V> {
   readonly #maxBytes: number;
   readonly #clock: Clock;

@@ -59,6 +59,7 @@ export interface ReadCounters {
 /** "Nothing there" is soon wrong: somebody may be writing it. */
 const NEGATIVE_TTL_MS = 5_000;
 
+/** Reads and writes places of the store; what it returns was verified after the store. */
 export class VerifiedReader {
   readonly #deps: ReaderDependencies;
   readonly #cache: ByteCache<Reading>;

@@ -74,6 +74,7 @@ export interface Published extends PutOutcome {
 const CACHE_BYTES = 64 * 1_048_576;
 const CACHE_TTL_MS = 300_000;
 
+/** Resolves and publishes records by their address. */
 export class Resolver {
   readonly #rules: RecordRules;
   readonly #reader: VerifiedReader;

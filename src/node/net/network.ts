@@ -348,7 +348,7 @@ export class Network implements Service {
   }
 
   #rosterChanged(): void {
-    // Who asked to leave still gets the answer; a removed member is cut off within 2 s all the same.
+    // Who asked to leave still gets the answer; the removed are cut off within 2 s all the same.
     this.#closing?.();
     this.#closing = this.#deps.clock.after(FAREWELL_MS, () => this.direct.membersChanged());
     this.announcer.membersChanged();
