@@ -19,6 +19,8 @@ function post<T>(node: TestNode, path: string, body: unknown): Promise<T> {
     const call = request(
       {
         socketPath: `${node.dataDir}/control.sock`,
+        // While noble computes, a connection that is kept would time out.
+        agent: false,
         path,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
