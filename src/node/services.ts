@@ -4,9 +4,12 @@
  * @module
  */
 import type { HealthStatus } from '../dht/store.ts';
-import type { PolicyMode, SuiteName } from '../mpc/types.ts';
+import type { KeyDocument, SessionDocument, SignDocument } from '../mpc/party-documents.ts';
+import type { PolicyMode } from '../mpc/types.ts';
 import type { Role } from '../roster/types.ts';
 import type { EventLog } from './events.ts';
+
+export type { KeyDocument, SessionDocument, SignDocument };
 
 export interface StatusDocument {
   readonly version: string;
@@ -69,28 +72,6 @@ export interface InvitationDocument {
   readonly usedBy?: string;
 }
 
-export interface KeyDocument {
-  readonly keyId: string;
-  readonly name: string;
-  readonly suite: SuiteName;
-  readonly threshold: number;
-  readonly parties: readonly {
-    readonly peerId: string;
-    readonly index: number;
-    readonly role: Role;
-  }[];
-  readonly publicKey: string;
-  readonly epoch: number;
-  readonly address: string;
-  readonly sessionId: string;
-  readonly createdAt: string | null;
-  /** `pending` while this node waits for the certificate; `public` where it holds no share. */
-  readonly status: 'active' | 'pending' | 'public';
-  readonly purpose: string;
-  readonly requesters: readonly string[];
-  readonly policy: PolicyMode;
-}
-
 export interface CreateKeyRequest {
   readonly name: string;
   readonly suite: string;
@@ -111,45 +92,6 @@ export interface SignRequest {
   readonly message: Uint8Array;
   readonly fresh: boolean;
   readonly timeoutMs?: number;
-}
-
-export interface SignDocument {
-  readonly signature: string;
-  readonly publicKey: string;
-  readonly suite: SuiteName;
-  readonly messageHash: string;
-  readonly signers: readonly string[];
-  readonly sessionId: string;
-  readonly address: string;
-  readonly requestId: string;
-  readonly attempts: number;
-  readonly cached: boolean;
-  readonly elapsedMs: number;
-}
-
-export interface SessionDocument {
-  readonly sessionId: string;
-  readonly kind: 'keygen' | 'sign';
-  readonly state: string;
-  readonly keyId?: string;
-  readonly initiator: string;
-  readonly parties: readonly {
-    readonly peerId: string;
-    readonly index: number;
-    readonly role: Role;
-    readonly state: string;
-  }[];
-  readonly attempt: number;
-  readonly createdAt: string;
-  readonly expiresAt: string;
-  readonly endedAt?: string;
-  readonly error?: { readonly code: string; readonly message: string };
-  readonly culprits?: readonly string[];
-  readonly events: readonly {
-    readonly author: string;
-    readonly kind: string;
-    readonly time: string;
-  }[];
 }
 
 export interface ResolveDocument {
