@@ -28,6 +28,9 @@ export const ERRORS = {
   SHARE_CORRUPT: kind(1, 500, 'the stored share was altered; restore it from a backup'),
   BUSY: kind(1, 503, 'this node runs as many sessions as it may; try again in a moment'),
   DRAINING: kind(1, 503, 'this node is stopping; ask another one'),
+  NOT_LEADER: kind(1, 503, 'another host leads; `bzzz leader` names it'),
+  LEADERSHIP_LOST: kind(1, 503, 'the change may have been made; `bzzz roster` tells'),
+  STALE_TERM: kind(1, 409, 'a newer leader was elected; nothing to do'),
   UNSUPPORTED_RUNTIME: kind(1, 500, 'run `npm ci` in the checkout, which brings the right Node'),
   // -- 2: usage
   BAD_USAGE: kind(2, 400, 'see `bzzz help`'),
@@ -54,6 +57,7 @@ export const ERRORS = {
   INSUFFICIENT_PARTIES: kind(5, 503, 'start more members, or ask for fewer parties'),
   INSUFFICIENT_PERSISTENT_PARTIES: kind(5, 503, 'start more persistent members, or ask for fewer'),
   NO_QUORUM: kind(5, 503, 'wait for more members, or ask for a lower acknowledgement'),
+  NO_LEADER: kind(5, 503, 'start more voters; `bzzz roster` lists them'),
   // -- 6: time
   TIMEOUT: kind(6, 504, 'try again; `bzzz peers` shows who is connected'),
   PEER_UNREACHABLE: kind(6, 504, 'see `bzzz peers`'),
@@ -67,6 +71,11 @@ export const ERRORS = {
   NOT_A_MEMBER: kind(7, 403, 'join the cluster first'),
   NOT_A_VOTER: kind(7, 403, 'run the command on a voter; `bzzz roster` lists them'),
   REMOVED_FROM_ROSTER: kind(7, 403, 'ask for a new invitation'),
+  RECOVERY_UNCONFIRMED: kind(
+    7,
+    403,
+    'to follow: `bzzz roster recover --voters P,...` on this host',
+  ),
   INVITATION_EXPIRED: kind(7, 403, 'ask for a new invitation'),
   INVITATION_USED: kind(7, 403, 'ask for a new invitation; each admits one host'),
   INVITATION_REVOKED: kind(7, 403, 'ask for a new invitation'),
