@@ -26,6 +26,8 @@ export const LIMITS = {
   invitations: 1_024,
   invitationTtlMs: 30 * 24 * 3_600_000,
   invitationAddresses: 8,
+  /** A voter's sealed vote. */
+  voteBytes: 512,
   /** A stranger may stay this long to join. */
   strangerMs: 10_000,
   /** A frame of a long-lived direct stream: a message of 1 MiB and its envelope. */
@@ -34,6 +36,11 @@ export const LIMITS = {
   directQueue: 1_024,
   directTtlMs: 10_000,
   directRequestMs: 5_000,
+  /** A note: an unacknowledged direct message. */
+  noteBytes: 32_768,
+  /** Notes that one peer may send at once, and each second after that. */
+  noteBurst: 2_048,
+  notesPerSecond: 512,
   streamIdleMs: 30_000,
   streamFirstByteMs: 10_000,
   /** A session message other than a proposal with its message. */
@@ -49,6 +56,8 @@ export const LIMITS = {
   sessionHistory: 1_024,
   keys: 4_096,
   sessionTtlMs: 600_000,
+  /** What a job is about, as UTF-8. */
+  jobSubjectBytes: 1_024,
   gossipBytes: 65_536,
   announcementBytes: 4_096,
   announceAgeMs: 30_000,
