@@ -193,6 +193,8 @@ export type ElectionInput =
     }
   /** Gives leadership up to nobody in particular; this node stands last in the next election. */
   | { readonly type: 'step-down'; readonly id: string }
+  /** Sealed votes of another's certificate: a second one of a voter in this term is evidence. */
+  | { readonly type: 'votes'; readonly votes: readonly Uint8Array[] }
   /** Stands for election now: discovery lost the leader, an operator says so. Others still vote. */
   | { readonly type: 'campaign'; readonly trigger: Trigger };
 
@@ -281,6 +283,8 @@ export interface Ack {
   /** When the acknowledged round was sent. */
   readonly sentAt: Millis;
   readonly epoch: Epoch;
+  /** The round in which it was last offered entries that it lacks; 0 for never. */
+  readonly offered: number;
 }
 
 export interface Follower extends Common {
@@ -292,11 +296,14 @@ export interface PreCandidate extends Common {
   readonly role: 'pre-candidate';
   readonly granted: ReadonlySet<PeerId>;
   readonly trigger: Trigger;
+  /** Pre-votes that failed since the leader was lost. */
+  readonly attempts: number;
 }
 
 export interface Candidate extends Common {
   readonly role: 'candidate';
   readonly trigger: Trigger;
+  readonly attempts: number;
   /** The epoch of the votes; another roster ends the candidacy. */
   readonly epoch: Epoch;
   readonly votes: ReadonlyMap<PeerId, Uint8Array>;
