@@ -22,11 +22,45 @@ export interface StatusDocument {
   readonly draining: boolean;
   readonly epoch: number;
   readonly leader: { readonly peerId: string; readonly term: number } | null;
+  /** The highest term this node has seen; 0 before the first election. */
+  readonly term: number;
+  /** How many voters the roster has. */
+  readonly voters: number;
   /** Connected members other than this node. */
   readonly peers: number;
   readonly keys: number;
   readonly uptimeMs: number;
   readonly components: readonly HealthStatus[];
+  /**
+   * What an operator should know though nothing failed, one sentence each: 1, 2 or 4 voters, no
+   * leader, why this node is not ready.
+   */
+  readonly warnings: readonly string[];
+}
+
+/** Who leads; the certificate behind it stands at `ucxl://leader:slurp@CLUSTER:election/current`. */
+export interface LeaderDocument {
+  readonly peerId: string;
+  readonly term: number;
+  /** ISO 8601 UTC; when this node learned of it. */
+  readonly since: string;
+  /** The voters whose votes elected it, as far as this node has seen them. */
+  readonly votes: readonly string[];
+  /** Of the roster whose voters elected it. */
+  readonly epoch: number;
+  /** Whether this node is the leader. */
+  readonly self: boolean;
+}
+
+/** One term that this node has seen a leader in. */
+export interface TermDocument {
+  readonly term: number;
+  readonly leader: string;
+  readonly since: string;
+  /** null while it lasts. */
+  readonly until: string | null;
+  /** Why the election was held: `start`, `timeout`, `closed`, `transfer`, ... */
+  readonly trigger: string;
 }
 
 export interface PeerDocument {
@@ -40,6 +74,10 @@ export interface PeerDocument {
   readonly rttMs: number | null;
   readonly version: string | null;
   readonly epoch: number | null;
+  /** The highest term that it acknowledged or announced; null when it never did. */
+  readonly term: number | null;
+  /** Epochs that its roster is behind the newest one known here; null when it told none. */
+  readonly lag: number | null;
   readonly sources: readonly ('mdns' | 'dht' | 'bootstrap' | 'announce')[];
 }
 
@@ -56,6 +94,40 @@ export interface RosterDocument {
     readonly voter: boolean;
     readonly since: number;
   }[];
+}
+
+/** What came of `roster recover` on this host. */
+export interface RecoveryDocument {
+  /** `waiting`: the operators of `waitingFor` have not run the same command yet. */
+  readonly state: 'done' | 'waiting';
+  /** Of the entry that makes `voters` the voters. */
+  readonly epoch: number;
+  readonly voters: readonly string[];
+  readonly waitingFor: readonly string[];
+}
+
+export type JobKind = 'repair' | 'refresh' | 'index';
+
+export interface JobRequest {
+  readonly kind: JobKind;
+  /** What the job is about; its kind says how to read it. */
+  readonly subject: string;
+  /** The same id again is the same job. */
+  readonly id?: string;
+}
+
+export interface JobDocument {
+  readonly id: string;
+  readonly kind: JobKind;
+  readonly subject: string;
+  readonly state: 'open' | 'assigned' | 'done' | 'failed';
+  readonly owner: string | null;
+  /** Of the leader that gave it out last; 0 while nobody did. */
+  readonly term: number;
+  readonly attempt: number;
+  readonly createdAt: string;
+  readonly endedAt: string | null;
+  readonly result: string | null;
 }
 
 export interface InviteRequest {
@@ -129,6 +201,20 @@ export interface NodeServices {
     peer: string,
   ): Promise<{ readonly epoch: number; readonly keysStillHeld: readonly string[] }>;
   leave(): Promise<{ readonly epoch: number }>;
+  promoteMember(peer: string): Promise<{ readonly epoch: number }>;
+  demoteMember(peer: string): Promise<{ readonly epoch: number }>;
+  /** This operator's consent to `voters` as the voters from here on; the caller has confirmed it. */
+  recoverRoster(voters: readonly string[]): Promise<RecoveryDocument>;
+  /** @throws NO_LEADER. */
+  leader(): LeaderDocument;
+  /** Oldest first. */
+  terms(): readonly TermDocument[];
+  /** To the best of the others when `to` is absent; resolves when the next leader is known. */
+  transferLeadership(to?: string): Promise<{ readonly peerId: string; readonly term: number }>;
+  /** The leader gives up. @returns the term that ended. @throws NO_LEADER. */
+  stepDown(): Promise<{ readonly term: number }>;
+  jobs(): readonly JobDocument[];
+  submitJob(request: JobRequest): Promise<JobDocument>;
   invite(
     request: InviteRequest,
   ): Promise<{ readonly invitation: string; readonly expiresAt: string }>;

@@ -10,6 +10,7 @@ import { loadConfig } from '../config-load.ts';
 import type { RawValue } from '../config-values.ts';
 import { parseDuration } from '../config-values.ts';
 import { ControlClient } from '../control/client.ts';
+import { cutMiddle, WIDTH } from './text.ts';
 
 /** Options of every command, as commander gives them. */
 export interface SharedOptions {
@@ -25,7 +26,7 @@ export interface SharedOptions {
 export interface Io {
   readonly out: { write(text: string | Uint8Array): unknown; readonly isTTY?: boolean };
   readonly err: { write(text: string): unknown; readonly isTTY?: boolean };
-  readonly stdin: AsyncIterable<string | Buffer>;
+  readonly stdin: AsyncIterable<string | Buffer> & { readonly isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -61,6 +62,21 @@ export class Context {
 
   get full(): boolean {
     return this.options.full === true;
+  }
+
+  /** An id as it is shown: cut in the middle unless `--full`. */
+  id(text: string): string {
+    return this.full ? text : cutMiddle(text);
+  }
+
+  /** Whole ids need room; then nothing is cut. */
+  get tableWidth(): number {
+    return this.full ? 1_000 : WIDTH;
+  }
+
+  /** Whether somebody sits there who can be asked. */
+  get interactive(): boolean {
+    return this.io.stdin.isTTY === true && this.io.err.isTTY === true;
   }
 
   /** `--timeout` in ms. @throws BAD_USAGE. */

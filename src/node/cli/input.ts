@@ -88,6 +88,19 @@ export const readStdin = (
   tooLarge: (what: string) => BzzzError,
 ): Promise<Uint8Array> => collect(stdin, max, () => tooLarge('stdin'));
 
+/** The longest line that somebody types as an answer. */
+const LINE_BYTES = 1_024;
+
+/** One line, without what ends it and blanks around it; '' when the input ends before. */
+export async function readLine(stdin: AsyncIterable<string | Buffer>): Promise<string> {
+  let text = '';
+  for await (const chunk of stdin) {
+    text += chunk.toString();
+    if (text.includes('\n') || text.length > LINE_BYTES) break;
+  }
+  return text.split('\n', 1)[0]?.slice(0, LINE_BYTES).trim() ?? '';
+}
+
 async function collect(
   stream: AsyncIterable<string | Buffer>,
   max: number,

@@ -6,10 +6,13 @@ import { Command, CommanderError } from 'commander';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import type { Act } from './command.ts';
 import { binder, planned } from './command.ts';
+import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
+import { addLeader } from './commands/leader.ts';
 import { addLocal } from './commands/local.ts';
 import { addNode } from './commands/node.ts';
 import { addRecords } from './commands/records.ts';
+import { addRoster } from './commands/roster.ts';
 import { addSessions } from './commands/sessions.ts';
 import { addSetup } from './commands/setup.ts';
 import type { Io } from './context.ts';
@@ -17,7 +20,7 @@ import { failureJson, failureLines } from './failure-text.ts';
 
 /** Commands of the contract that come with later versions. */
 const PLANNED = [
-  ...['leader', 'rm', 'history', 'discover', 'watch', 'metrics', 'audit', 'doctor', 'bundle'],
+  ...['rm', 'history', 'discover', 'watch', 'metrics', 'audit', 'doctor', 'bundle'],
   ...['backend', 'isolate', 'backup', 'restore'],
 ];
 
@@ -43,9 +46,12 @@ function buildProgram(act: Act, io: Io): Command {
     .configureHelp({ showGlobalOptions: true, helpWidth: 100 });
   addSetup(program, act);
   addNode(program, act);
+  addLeader(program, act);
+  addRoster(program, act);
   addKeys(program, act);
   addSessions(program, act);
   addRecords(program, act);
+  addJobs(program, act);
   addLocal(program, act);
   for (const name of PLANNED) planned(program, name);
   return program;

@@ -8,6 +8,9 @@ export const WIDTH = 100;
 
 const CUT_TO = 16;
 
+/** Below this a column says little. */
+const LEAST = 10;
+
 /** Names and reasons come from other hosts: what moves a cursor is shown, not obeyed. */
 export const visible = (text: string): string =>
   text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (c) => {
@@ -24,7 +27,8 @@ export const ids = (list: readonly string[], full: boolean): string =>
 
 /**
  * Plain columns, two blanks between them; without a head when `head` is empty. No line is wider
- * than `width`: the widest column gives way first.
+ * than `width`: the widest column gives way first. The first one names the thing, so it gives way
+ * only when the others are down to {@link LEAST}.
  */
 export function table(
   head: readonly string[],
@@ -37,9 +41,12 @@ export function table(
     Math.max(...lines.map((line) => (line[i] ?? '').length)),
   );
   const room = width - 2 * Math.max(0, columns - 1);
-  while (widths.reduce((a, b) => a + b, 0) > room && Math.max(...widths) > 4) {
-    const widest = widths.indexOf(Math.max(...widths));
-    widths[widest] = (widths[widest] ?? 0) - 1;
+  for (let over = widths.reduce((a, b) => a + b, 0) - room; over > 0; over--) {
+    const others = Math.max(...widths.slice(1));
+    const most = others > LEAST ? others : Math.max(...widths);
+    if (most <= 4) break;
+    const widest = widths.lastIndexOf(most);
+    widths[widest] = most - 1;
   }
   return lines
     .map((line) =>

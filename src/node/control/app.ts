@@ -17,11 +17,19 @@ import { type FailureContext, failureDocument, ucxiDocument } from './failure.ts
 import { openApiDocument } from './openapi.ts';
 import type { Call, Route } from './route.ts';
 import { keyRoutes } from './routes-keys.ts';
+import { leaderRoutes } from './routes-leader.ts';
 import { nodeRoutes } from './routes-node.ts';
 import { recordRoutes } from './routes-records.ts';
+import { rosterRoutes } from './routes-roster.ts';
 
 /** Every route but the two that answer in their own form: events and readiness. */
-export const ROUTES: readonly Route[] = [...nodeRoutes, ...keyRoutes, ...recordRoutes];
+export const ROUTES: readonly Route[] = [
+  ...nodeRoutes,
+  ...rosterRoutes,
+  ...leaderRoutes,
+  ...keyRoutes,
+  ...recordRoutes,
+];
 
 /** What the application needs of its server. */
 export interface AppDependencies {

@@ -1,5 +1,5 @@
 /**
- * Routes about the node, its peers and the roster.
+ * Routes about the node and its peers.
  * @module
  */
 import { z } from 'zod';
@@ -7,9 +7,7 @@ import type { Route } from './route.ts';
 import { flagParam, route } from './route.ts';
 import * as s from './schemas.ts';
 
-const peerRequest = z.strictObject({ peer: s.reference });
-
-/** Probes, status, membership, settings, shutdown. */
+/** Probes, status, settings, shutdown. */
 export const nodeRoutes: readonly Route[] = [
   route('GET /v1/status', {
     doc: 'Who this node is and how it is',
@@ -25,46 +23,6 @@ export const nodeRoutes: readonly Route[] = [
     doc: 'The other members, connected or not',
     response: z.array(s.peer),
     handle: ({ services }) => services.peers() as z.input<typeof s.peer>[],
-  }),
-  route('GET /v1/roster', {
-    doc: 'Who belongs to the cluster',
-    response: s.roster,
-    handle: ({ services }) => services.roster() as z.input<typeof s.roster>,
-  }),
-  route('POST /v1/roster/remove', {
-    doc: 'Takes a member off the roster; names the keys whose shares it still holds',
-    body: peerRequest,
-    response: s.removed,
-    handle: async ({ services, body }) => {
-      const { epoch, keysStillHeld } = await services.removeMember(body.peer);
-      return { epoch, keysStillHeld: [...keysStillHeld] };
-    },
-  }),
-  route('POST /v1/leave', {
-    doc: 'Takes this node off the roster',
-    response: s.left,
-    handle: ({ services }) => services.leave(),
-  }),
-  route('POST /v1/invitations', {
-    doc: 'Makes an invitation: one string that admits one host',
-    body: s.inviteRequest,
-    response: s.invited,
-    status: 201,
-    handle: ({ services, body }) => services.invite(body),
-  }),
-  route('GET /v1/invitations', {
-    doc: 'Invitations that this node issued; without their secrets',
-    response: z.array(s.invitation),
-    handle: async ({ services }) => [...(await services.invitations())],
-  }),
-  route('DELETE /v1/invitations/:id', {
-    doc: 'Revokes an invitation, by its id or a unique prefix',
-    response: z.strictObject({ revoked: z.string() }),
-    handle: async ({ services, params }) => {
-      const id = params.id ?? '';
-      await services.revokeInvitation(id);
-      return { revoked: id };
-    },
   }),
   route('GET /v1/config', {
     doc: 'Effective settings, each with where it came from',

@@ -51,11 +51,34 @@ export const status = z.strictObject({
   draining: z.boolean(),
   epoch: count,
   leader: z.strictObject({ peerId, term: count }).nullable(),
+  term: count,
+  voters: count,
   peers: count,
   keys: count,
   uptimeMs: z.number(),
   components: z.array(health),
+  warnings: z.array(z.string()),
 });
+
+export const leader = z.strictObject({
+  peerId,
+  term: count,
+  since: time,
+  votes: z.array(peerId),
+  epoch: count,
+  self: z.boolean(),
+});
+export const term = z.strictObject({
+  term: count,
+  leader: peerId,
+  since: time,
+  until: time.nullable(),
+  trigger: z.string(),
+});
+/** Without `to` the best of the others leads next. */
+export const transferRequest = z.strictObject({ to: reference.exactOptional() });
+export const transferred = z.strictObject({ peerId, term: count });
+export const steppedDown = z.strictObject({ term: count });
 
 export const peer = z.strictObject({
   peerId,
@@ -68,6 +91,8 @@ export const peer = z.strictObject({
   rttMs: z.number().nullable(),
   version: z.string().nullable(),
   epoch: count.nullable(),
+  term: count.nullable(),
+  lag: count.nullable(),
   sources: z.array(z.enum(['mdns', 'dht', 'bootstrap', 'announce'])),
 });
 
@@ -88,8 +113,20 @@ export const roster = z.strictObject({
   ),
 });
 
+/** A member by peer id, name, or unambiguous prefix of its id. */
+export const memberRequest = z.strictObject({ peer: reference });
+export const changed = z.strictObject({ epoch: count });
 export const removed = z.strictObject({ epoch: count, keysStillHeld: z.array(z.string()) });
-export const left = z.strictObject({ epoch: count });
+export const recoverRequest = z.strictObject({
+  voters: z.array(reference).min(1).max(LIMITS.rosterMembers),
+  confirm: text(LIMITS.nameBytes).meta({ description: 'the name of the cluster' }),
+});
+export const recovery = z.strictObject({
+  state: z.enum(['done', 'waiting']),
+  epoch: count,
+  voters: z.array(peerId),
+  waitingFor: z.array(peerId),
+});
 
 export const inviteRequest = z.strictObject({
   role: role.default('persistent'),
@@ -191,6 +228,28 @@ export const session = z.strictObject({
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
   culprits: z.array(peerId).optional(),
   events: z.array(z.strictObject({ author: z.string(), kind: z.string(), time })),
+});
+
+const jobKind = z.enum(['repair', 'refresh', 'index']);
+export const jobRequest = z.strictObject({
+  kind: jobKind,
+  subject: text(LIMITS.jobSubjectBytes).refine(
+    (s) => Buffer.byteLength(s) <= LIMITS.jobSubjectBytes,
+    { message: `at most ${LIMITS.jobSubjectBytes} bytes` },
+  ),
+  id: text(LIMITS.nameBytes).exactOptional(),
+});
+export const job = z.strictObject({
+  id: z.string(),
+  kind: jobKind,
+  subject: z.string(),
+  state: z.enum(['open', 'assigned', 'done', 'failed']),
+  owner: peerId.nullable(),
+  term: count,
+  attempt: count,
+  createdAt: time,
+  endedAt: time.nullable(),
+  result: z.string().nullable(),
 });
 
 export const resolved = z.strictObject({

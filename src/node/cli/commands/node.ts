@@ -1,24 +1,24 @@
 /**
- * Commands about this node and its peers: status, peers, roster, health, events.
+ * Commands about this node and its peers: status, peers, health, events.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { ControlEvent } from '../../control/client.ts';
-import type { PeerDocument, RosterDocument, StatusDocument } from '../../services.ts';
-import { type Act, planned } from '../command.ts';
+import type { PeerDocument, StatusDocument } from '../../services.ts';
+import type { Act } from '../command.ts';
 import type { Context } from '../context.ts';
-import { age, cutMiddle, fields, table, visible } from '../text.ts';
+import { eventLine } from '../event-text.ts';
+import { age, fields, table } from '../text.ts';
 
 type Health = StatusDocument['components'][number];
 
 const WATCH_MS = 1_000;
 const CLEAR = '\u001b[H\u001b[2J';
 
-const id = (context: Context, text: string): string => (context.full ? text : cutMiddle(text));
-
-/** Whole ids need room; then nothing is cut. */
-const widthOf = (context: Context): number | undefined => (context.full ? 1_000 : undefined);
+function leaderText({ leader, peerId }: StatusDocument): string {
+  if (leader === null) return 'none';
+  return `${leader.peerId}${leader.peerId === peerId ? ' (this node)' : ''}`;
+}
 
 const statusText = (s: StatusDocument): string =>
   fields([
@@ -26,12 +26,15 @@ const statusText = (s: StatusDocument): string =>
     ['cluster', `${s.cluster} (${s.clusterId})`],
     ['role', s.role ?? 'not admitted yet'],
     ['ready', s.draining ? 'draining' : s.ready ? 'yes' : 'no'],
-    ['leader', s.leader === null ? 'none' : `${s.leader.peerId} (term ${s.leader.term})`],
+    ['leader', leaderText(s)],
+    ['term', s.leader?.term ?? s.term],
     ['epoch', s.epoch],
+    ['voters', s.voters],
     ['peers', s.peers],
     ['keys', s.keys],
     ['up', age(s.uptimeMs)],
     ['version', s.version],
+    ...s.warnings.map((text) => ['warning', text] as const),
   ]) + (s.components.length === 0 ? '' : `\n${healthText(s.components)}`);
 
 const healthText = (list: readonly Health[]): string =>
@@ -62,82 +65,44 @@ async function status(context: Context, watch: boolean): Promise<void> {
 async function peers(context: Context): Promise<void> {
   const client = await context.client({ patient: true });
   const list = await client.call<PeerDocument[]>('GET', '/v1/peers');
+  const number = (n: number | null): string => (n === null ? '' : String(n));
+  // Where a peer was heard of is of use to somebody who looks closer.
+  const last = (sources: string): string[] => (context.full ? [sources] : []);
   context.result(list, (all) =>
     table(
-      ['PEER', 'NAME', 'ROLE', 'STATE', 'RTT', 'EPOCH', 'SOURCES', 'ADDRESS'],
+      [
+        'PEER',
+        'NAME',
+        'ROLE',
+        'VOTER',
+        'STATE',
+        'RTT',
+        'TERM',
+        'LAG',
+        'ADDRESS',
+        ...last('SOURCES'),
+      ],
       all.map((p) => [
-        id(context, p.peerId),
+        context.id(p.peerId),
         p.name ?? '',
-        p.voter ? `${p.role}*` : p.role,
+        p.role,
+        p.voter ? 'yes' : '',
         p.connected ? (p.ready ? 'ready' : 'connected') : 'away',
         p.rttMs === null ? '' : `${p.rttMs.toFixed(1)}ms`,
-        p.epoch === null ? '' : String(p.epoch),
-        p.sources.join(','),
+        number(p.term),
+        number(p.lag),
         p.addrs[0] ?? '',
+        ...last(p.sources.join(',')),
       ]),
-      widthOf(context),
+      context.tableWidth,
     ),
   );
-}
-
-async function roster(context: Context): Promise<void> {
-  const client = await context.client({ patient: true });
-  const document = await client.call<RosterDocument>('GET', '/v1/roster');
-  context.result(
-    document,
-    (r) =>
-      fields([
-        ['cluster', `${r.cluster} (${r.clusterId})`],
-        ['epoch', r.epoch],
-        ['term', r.term],
-        ['head', r.head],
-      ]) +
-      '\n' +
-      table(
-        ['PEER', 'NAME', 'ROLE', 'VOTER', 'SINCE EPOCH'],
-        r.members.map((m) => [
-          id(context, m.peerId),
-          m.name ?? '',
-          m.role,
-          m.voter ? 'yes' : '',
-          String(m.since),
-        ]),
-        widthOf(context),
-      ),
-  );
-}
-
-async function removeMember(context: Context, peer: string): Promise<void> {
-  const client = await context.client({ patient: true });
-  const done = await client.call<{ epoch: number; keysStillHeld: string[] }>(
-    'POST',
-    '/v1/roster/remove',
-    { json: { peer } },
-  );
-  context.result(done, (d) =>
-    fields([
-      ['removed at epoch', d.epoch],
-      ['shares it still holds', d.keysStillHeld.join(' ') || 'none'],
-    ]),
-  );
-}
-
-/** One line of an event stream; with `--json` the document as it came. */
-export function eventLine(context: Context, event: ControlEvent): string {
-  const fallback: Record<string, unknown> = { kind: event.event };
-  const document = { ...fallback, ...(event.data as Record<string, unknown>) };
-  if (context.json) return `${JSON.stringify(document)}\n`;
-  if (event.event === 'lagged') return `... ${document.missed} events were lost\n`;
-  const data = Object.entries((document.data ?? {}) as Record<string, unknown>)
-    .map(([k, v]) => `${k}=${typeof v === 'string' ? v : JSON.stringify(v)}`)
-    .join(' ');
-  return `${visible(`${document.time} ${document.kind} ${data}`.trimEnd())}\n`;
 }
 
 async function events(context: Context, follow: boolean): Promise<void> {
   const client = await context.client({ patient: true });
   for await (const event of client.events({ after: '0.0', follow })) {
-    context.data(eventLine(context, event));
+    context.data(eventLine(event, context));
   }
 }
 
@@ -150,19 +115,8 @@ export function addNode(program: Command, act: Act): void {
     .action(act<{ watch?: boolean }>((context, o) => status(context, o.watch === true)));
   program
     .command('peers')
-    .description('the other members; * marks voters')
+    .description('the other members')
     .action(act((context) => peers(context)));
-
-  const members = program
-    .command('roster')
-    .description('who belongs to the cluster')
-    .action(act((context) => roster(context)));
-  members
-    .command('remove')
-    .description('take a member off the roster; names the keys whose shares it still holds')
-    .argument('<peer>')
-    .action(act((context, _options, [peer = '']) => removeMember(context, peer)));
-  for (const name of ['promote', 'demote', 'recover']) planned(members, name);
 
   program
     .command('health')

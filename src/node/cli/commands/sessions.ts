@@ -6,8 +6,8 @@ import type { Command } from 'commander';
 import type { SessionDocument } from '../../services.ts';
 import { type Act, planned } from '../command.ts';
 import type { Context } from '../context.ts';
-import { cutMiddle, fields, table } from '../text.ts';
-import { eventLine } from './node.ts';
+import { eventLine } from '../event-text.ts';
+import { fields, table } from '../text.ts';
 
 const sessionText = (context: Context, s: SessionDocument): string =>
   fields([
@@ -26,17 +26,12 @@ const sessionText = (context: Context, s: SessionDocument): string =>
   '\n' +
   table(
     ['PARTY', 'PEER', 'ROLE', 'STATE'],
-    s.parties.map((p) => [
-      String(p.index),
-      context.full ? p.peerId : cutMiddle(p.peerId),
-      p.role,
-      p.state,
-    ]),
+    s.parties.map((p) => [String(p.index), context.id(p.peerId), p.role, p.state]),
   ) +
   (s.events.length === 0 ? '' : '\n') +
   table(
     [],
-    s.events.map((e) => [e.time, context.full ? e.author : cutMiddle(e.author), e.kind]),
+    s.events.map((e) => [e.time, context.id(e.author), e.kind]),
   );
 
 async function list(context: Context): Promise<void> {
@@ -49,11 +44,11 @@ async function list(context: Context): Promise<void> {
         context.full ? s.sessionId : s.sessionId.slice(0, 16),
         s.kind,
         s.state,
-        context.full ? s.initiator : cutMiddle(s.initiator),
+        context.id(s.initiator),
         s.createdAt,
         s.error?.code ?? '',
       ]),
-      context.full ? 1_000 : undefined,
+      context.tableWidth,
     ),
   );
 }
@@ -62,7 +57,7 @@ async function watch(context: Context): Promise<void> {
   const client = await context.client({ patient: true });
   for await (const event of client.events({ follow: true })) {
     if (event.event === 'lagged' || event.event.startsWith('session.')) {
-      context.data(eventLine(context, event));
+      context.data(eventLine(event, context));
     }
   }
 }
