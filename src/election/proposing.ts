@@ -119,13 +119,15 @@ export function onGathered(turn: Turn): void {
   if (gathering === null || gathering.body.epoch > epoch) return;
   turn.state = { ...state, gathering: null };
   if (gathering.id === undefined) return;
-  const same = gathering.body.epoch < epoch || equalBytes(head, gathering.hash);
-  if (same && gathering.certified) {
-    turn.effects.push({ type: 'done', id: gathering.id, epoch: gathering.body.epoch });
+  const { id, body, hash, certified } = gathering;
+  // Behind the head lies what was certified; at the head the hash tells.
+  const same = body.epoch === epoch ? equalBytes(head, hash) : certified;
+  if (same) {
+    turn.effects.push({ type: 'done', id, epoch: body.epoch });
     return;
   }
   const message = 'another leader made an entry of this epoch';
-  refuse(turn, gathering.id, new BzzzError('LEADERSHIP_LOST', message));
+  refuse(turn, id, new BzzzError('LEADERSHIP_LOST', message));
 }
 
 /** Streams break: whoever has not signed is asked again with every beat. */
