@@ -11,15 +11,27 @@
  * | epoch <= head, other hash, certified by the same voters after the same entry | ROSTER_FORK |
  * | epoch <= head, other hash, not certified | BAD_MESSAGE: anyone can make those up      |
  * | at the checkpoint, other hash  | ROSTER_FORK                                          |
+ * | a recovery at head + 1 that nobody here consented to | RECOVERY_UNCONFIRMED           |
+ *
+ * "Same hash" is the same body: with another ballot or other signatures it is the same entry.
  * @module
  */
 import type { Epoch, PeerId, Term } from '../base/brands.ts';
 import { equalBytes, toHex } from '../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type Entry, verifyCertified } from './entry.ts';
+import { type Entry, type EntryBody, verifyCertified } from './entry.ts';
 import type { Genesis } from './genesis.ts';
-import { applyChange, checkChange, draftOf, type Membership, membershipOf } from './membership.ts';
+import {
+  applyChange,
+  checkChange,
+  checkRecover,
+  type Draft,
+  draftOf,
+  type Membership,
+  membershipOf,
+} from './membership.ts';
+import { assertRecoveryFollows, unconfirmed } from './recovery-rules.ts';
 import type { RosterView } from './types.ts';
 
 /** An entry and who had to certify it. */
@@ -93,11 +105,19 @@ export interface Extended {
   readonly added: readonly Entry[];
 }
 
+/** Whether the operator of this node consented to a recovery; see recovery.ts. */
+export type Consented = (body: EntryBody) => boolean;
+
 /**
  * Verifies `entries` in order of their epochs and appends what is new; all or nothing.
+ * @param consented asked for a recovery beyond the checkpoint; by default nobody consented.
  * @throws see the table above.
  */
-export function extendChain(chain: Chain, entries: readonly Entry[]): Extended {
+export function extendChain(
+  chain: Chain,
+  entries: readonly Entry[],
+  consented: Consented = () => false,
+): Extended {
   const { genesis, checkpoint } = chain;
   const { clusterId } = genesis;
   const links = [...chain.links];
@@ -112,19 +132,36 @@ export function extendChain(chain: Chain, entries: readonly Entry[]): Extended {
     }
     assertFollows(before, entry);
     verifyCertified(clusterId, entry, draft.voters);
-    try {
-      checkChange(draft, genesis.policy, change, invitationId);
-    } catch (thrown) {
-      const { message } = toBzzzError(thrown);
-      throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: ${message}`, { cause: thrown });
-    }
+    assertAllowed(before, draft, entry);
     if (checkpoint?.epoch === epoch) assertCheckpoint(checkpoint, entry.hash);
+    // Any member can certify a recovery that names it alone, so somebody here must want it: the
+    // operator, or the invitation, whose checkpoint lies behind it.
+    const vouched = checkpoint !== undefined && epoch <= checkpoint.epoch;
+    if (change.kind === 'recover' && !vouched && !consented(entry.body)) {
+      throw unconfirmed(epoch, change);
+    }
     links.push({ entry, voters: draft.voters });
     applyChange(draft, epoch, change, invitationId);
     added.push(entry);
   }
   if (added.length === 0) return { chain, added };
   return { chain: chainOf(genesis, links, draft, checkpoint), added };
+}
+
+function assertAllowed(before: Chain, draft: Draft, entry: Entry): void {
+  const { policy } = before.genesis;
+  const { epoch, change, invitationId } = entry.body;
+  try {
+    if (change.kind === 'recover') {
+      assertRecoveryFollows(before.links.at(-1)?.entry.body, entry.body);
+      checkRecover(draft, policy, change);
+    } else {
+      checkChange(draft, policy, change, invitationId);
+    }
+  } catch (thrown) {
+    const { message } = toBzzzError(thrown);
+    throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: ${message}`, { cause: thrown });
+  }
 }
 
 /** An entry of an epoch that the chain has: the same one, or evidence of a fork. */
@@ -137,7 +174,17 @@ function assertKnown(chain: Chain, entry: Entry): void {
     throw new BzzzError('BAD_MESSAGE', `roster entry ${epoch}: follows an entry unknown here`);
   }
   verifyCertified(chain.genesis.clusterId, entry, link.voters);
-  throw fork(epoch, link.entry.hash, entry.hash);
+  assertSignersKnown(chain, entry);
+  throw fork(link.entry, entry);
+}
+
+/** Who signs a recovery is named by the recovery itself: a stranger's would prove nothing. */
+function assertSignersKnown(chain: Chain, { body }: Entry): void {
+  if (body.change.kind !== 'recover') return;
+  const { members, removed } = chain.membership;
+  const stranger = body.change.voters.find((peer) => !members.has(peer) && !removed.has(peer));
+  if (stranger === undefined) return;
+  throw new BzzzError('BAD_MESSAGE', `roster entry ${body.epoch}: ${stranger} never was a member`);
 }
 
 function assertFollows(chain: Chain, entry: Entry): void {
@@ -162,7 +209,7 @@ function assertFollows(chain: Chain, entry: Entry): void {
 
 function assertCheckpoint(checkpoint: Checkpoint, hash: Uint8Array): void {
   if (equalBytes(checkpoint.head, hash)) return;
-  const error = fork(checkpoint.epoch, checkpoint.head, hash);
+  const error = forkOf(checkpoint.epoch, checkpoint.head, hash);
   throw new BzzzError('ROSTER_FORK', "the roster does not contain the invitation's checkpoint", {
     why: error.message,
     hint: 'somebody offers another roster than the inviting host has; ask for a new invitation',
@@ -170,9 +217,26 @@ function assertCheckpoint(checkpoint: Checkpoint, hash: Uint8Array): void {
   });
 }
 
-const fork = (epoch: number, ours: Uint8Array, theirs: Uint8Array): BzzzError =>
+/** Two certified entries of one epoch; when one is a recovery, the reason is said. */
+function fork(ours: Entry, theirs: Entry): BzzzError {
+  const why = ([whose, { body }]: readonly [string, Entry]): string | undefined =>
+    body.change.kind === 'recover'
+      ? `${whose} is a recovery with the voters ${body.change.voters.join(', ')}`
+      : undefined;
+  const reasons = [why(['the one here', ours]), why(["the other host's", theirs])];
+  const told = reasons.filter((reason) => reason !== undefined).join('; ');
+  return forkOf(ours.body.epoch, ours.hash, theirs.hash, told === '' ? undefined : told);
+}
+
+const forkOf = (epoch: number, ours: Uint8Array, theirs: Uint8Array, why?: string): BzzzError =>
   new BzzzError('ROSTER_FORK', `two entries of epoch ${epoch}: ${toHex(ours)}, ${toHex(theirs)}`, {
     details: { epoch, ours: toHex(ours), theirs: toHex(theirs) },
+    ...(why === undefined
+      ? {}
+      : {
+          why,
+          hint: 'a host on the branch given up joins anew: empty data directory, `bzzz join`',
+        }),
   });
 
 function chainOf(
@@ -182,7 +246,7 @@ function chainOf(
   checkpoint: Checkpoint | undefined,
 ): Chain {
   const last = links.at(-1)?.entry;
-  const { members, voters, removed } = membership;
+  const { members, voters, removed, recoveries } = membership;
   const view: RosterView = {
     clusterId: genesis.clusterId,
     clusterName: genesis.name,
@@ -193,6 +257,7 @@ function chainOf(
     head: last?.hash ?? genesis.hash,
     members,
     voters,
+    recoveries,
     standing: (peer) => (members.has(peer) ? 'member' : removed.has(peer) ? 'removed' : 'stranger'),
   };
   return { genesis, links, membership, view, checkpoint };

@@ -7,6 +7,7 @@
  * | remove  | a member, and not the last voter                                              |
  * | promote | a persistent member that is no voter and did not opt out, room for one voter   |
  * | demote  | a voter, and not the last one                                                 |
+ * | recover | never proposed; names persistent members, no more than may vote               |
  *
  * A removed peer may be admitted again, with a new invitation.
  * @module
@@ -14,7 +15,7 @@
 import type { Epoch, PeerId } from '../base/brands.ts';
 import { compareText, toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
-import type { Change } from './entry.ts';
+import type { Change, RecoverChange } from './entry.ts';
 import type { Genesis, Policy } from './genesis.ts';
 import type { Member } from './types.ts';
 
@@ -28,6 +29,8 @@ export interface Membership {
   readonly issuers: ReadonlySet<PeerId>;
   /** Used invitations by the hex of their id: whom each admitted. */
   readonly invitations: ReadonlyMap<string, PeerId>;
+  /** Epochs at which an operator replaced the voters, oldest first. */
+  readonly recoveries: readonly Epoch[];
 }
 
 /** A copy that one batch of entries changes in place; nobody else sees it before it is done. */
@@ -37,6 +40,7 @@ export interface Draft {
   readonly removed: Map<PeerId, Epoch>;
   readonly issuers: Set<PeerId>;
   readonly invitations: Map<string, PeerId>;
+  recoveries: readonly Epoch[];
 }
 
 /** What the genesis alone amounts to: the founder, who votes. */
@@ -55,6 +59,7 @@ export function membershipOf(genesis: Genesis): Membership {
     removed: new Map(),
     issuers: new Set([founder.peerId]),
     invitations: new Map(),
+    recoveries: [],
   };
 }
 
@@ -64,11 +69,13 @@ export const draftOf = (from: Membership): Draft => ({
   removed: new Map(from.removed),
   issuers: new Set(from.issuers),
   invitations: new Map(from.invitations),
+  recoveries: from.recoveries,
 });
 
 /**
+ * Whether a change may be proposed, and stand in an entry that the voters certify.
  * @throws CONFLICT: already so. NOT_FOUND: no such member. INVITATION_USED. REFUSED_BY_POLICY: the
- * last voter, a full roster, a member that cannot vote. Nothing was changed then.
+ * last voter, a full roster, a member that cannot vote, a recovery. Nothing was changed then.
  */
 export function checkChange(
   state: Membership,
@@ -76,16 +83,16 @@ export function checkChange(
   change: Change,
   invitationId: Uint8Array | undefined,
 ): void {
+  if (change.kind === 'recover') {
+    throw new BzzzError('REFUSED_BY_POLICY', 'a recovery is not for the voters to certify', {
+      hint: 'run `bzzz roster recover --voters P,...` on each host that is left',
+    });
+  }
   const member = state.members.get(change.peer);
   if (change.kind === 'admit') {
     checkAdmit(state, policy, change.peer, invitationId);
   } else if (member === undefined) {
-    const epoch = state.removed.get(change.peer);
-    const why = epoch === undefined ? 'it never was' : `it was removed in epoch ${epoch}`;
-    throw new BzzzError('NOT_FOUND', `${change.peer} is not a member`, {
-      why,
-      hint: '`bzzz roster` lists the members',
-    });
+    throw notMember(state, change.peer);
   } else if (change.kind === 'promote') {
     checkPromote(state, policy, member);
   } else if (change.kind === 'demote' && !member.voter) {
@@ -95,13 +102,41 @@ export function checkChange(
   }
 }
 
-/** Applies a change that {@link checkChange} let pass. */
+/**
+ * Whether the voters that a recovery names may vote. An opt-out does not count: the operator names
+ * them.
+ * @throws NOT_FOUND: one is no member. REFUSED_BY_POLICY: one is not persistent, or they are more
+ * than may vote.
+ */
+export function checkRecover(state: Membership, policy: Policy, change: RecoverChange): void {
+  for (const peer of change.voters) {
+    const member = state.members.get(peer);
+    if (member === undefined) throw notMember(state, peer);
+    if (member.role !== 'persistent') {
+      throw new BzzzError('REFUSED_BY_POLICY', `${peer} is ${member.role}`, {
+        hint: 'only persistent members vote; name others',
+      });
+    }
+  }
+  if (change.voters.length > policy.maxVoters) {
+    throw new BzzzError('REFUSED_BY_POLICY', `${change.voters.length} voters are too many`, {
+      why: `at most ${policy.maxVoters} may vote`,
+      hint: 'name fewer, best an odd number',
+    });
+  }
+}
+
+/** Applies a change that {@link checkChange} or {@link checkRecover} let pass. */
 export function applyChange(
   draft: Draft,
   epoch: Epoch,
   change: Change,
   invitationId: Uint8Array | undefined,
 ): void {
+  if (change.kind === 'recover') {
+    applyRecover(draft, epoch, change);
+    return;
+  }
   const { peer } = change;
   if (change.kind === 'admit') {
     const { role, noVoter, name } = change;
@@ -122,6 +157,26 @@ export function applyChange(
     draft.voters = voter ? [...others, peer].sort(compareText) : others;
     if (voter) draft.issuers.add(peer);
   }
+}
+
+/** All others lose the vote and stay members. */
+function applyRecover(draft: Draft, epoch: Epoch, change: RecoverChange): void {
+  for (const [peer, member] of draft.members) {
+    const voter = change.voters.includes(peer);
+    if (member.voter !== voter) draft.members.set(peer, { ...member, voter });
+    if (voter) draft.issuers.add(peer);
+  }
+  draft.voters = [...change.voters];
+  draft.recoveries = [...draft.recoveries, epoch];
+}
+
+function notMember(state: Membership, peer: PeerId): BzzzError {
+  const epoch = state.removed.get(peer);
+  const why = epoch === undefined ? 'it never was' : `it was removed in epoch ${epoch}`;
+  return new BzzzError('NOT_FOUND', `${peer} is not a member`, {
+    why,
+    hint: '`bzzz roster` lists the members',
+  });
 }
 
 const NOTHING_TO_DO = 'nothing to do; `bzzz roster` shows the roster';
@@ -166,7 +221,7 @@ function checkPromote(state: Membership, policy: Policy, member: Member): void {
   }
 }
 
-function lastVoter(change: Change): BzzzError {
+function lastVoter(change: Extract<Change, { kind: 'remove' | 'demote' }>): BzzzError {
   const verb = change.kind === 'demote' ? 'demoted' : 'removed';
   return new BzzzError('REFUSED_BY_POLICY', `${change.peer} cannot be ${verb}`, {
     why: 'it is the only voter: without it nobody could admit or remove a host again',

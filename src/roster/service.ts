@@ -228,8 +228,8 @@ export class RosterService {
       time: clock.wallMs(),
     };
     assertMaySign(this.#signed?.body, body);
-    const signature = signBody(view.clusterId, signer, body);
-    const entry = assembleEntry(view.clusterId, body, [signature]);
+    const signature = signBody(view.clusterId, signer, body, body.term);
+    const entry = assembleEntry(view.clusterId, body, body.term, [signature]);
     await this.#append([entry], entry);
     return entry;
   }

@@ -34,6 +34,8 @@ export interface RosterView {
   readonly head: Uint8Array;
   readonly members: ReadonlyMap<PeerId, Member>;
   readonly voters: readonly PeerId[];
+  /** Epochs at which an operator replaced the voters (`roster recover`), oldest first. */
+  readonly recoveries: readonly Epoch[];
   standing(peer: PeerId): Standing;
 }
 

@@ -44,6 +44,7 @@ const view = (members: readonly (readonly [PeerId, Role])[]): RosterView => {
     head: new Uint8Array(32),
     members: map,
     voters: [],
+    recoveries: [],
     standing: (peer) => (map.has(peer) ? 'member' : 'stranger'),
   };
 };

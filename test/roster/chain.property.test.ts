@@ -5,7 +5,7 @@ import type { PeerId } from '../../src/base/brands.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { BzzzError } from '../../src/base/errors.ts';
 import { type Chain, createChain, extendChain } from '../../src/roster/chain.ts';
-import { type Change, decodeEntry, majority } from '../../src/roster/entry.ts';
+import { type Change, decodeEntry, type Entry, majority } from '../../src/roster/entry.ts';
 import { ROLES, type Role } from '../../src/roster/types.ts';
 import {
   ada,
@@ -17,6 +17,8 @@ import {
   entryAfter,
   eve,
   genesisOf,
+  recoveryAfter,
+  signedAgain,
   signerOf,
   term,
 } from './support.ts';
@@ -31,16 +33,19 @@ interface Act {
   readonly noVoter: boolean;
   /** Which of the possible majorities signs. */
   readonly turn: number;
+  /** How far the ballot is above the term of the body: an entry that a later leader took over. */
+  readonly late: number;
   readonly newTerm: boolean;
   readonly invitation: boolean;
 }
 
 const act: fc.Arbitrary<Act> = fc.record({
-  kind: fc.constantFrom('admit', 'admit', 'promote', 'promote', 'remove', 'demote'),
+  kind: fc.constantFrom('admit', 'admit', 'promote', 'promote', 'remove', 'demote', 'recover'),
   who: fc.nat(pool.length - 1),
   role: fc.constantFrom('persistent', 'persistent', ...ROLES),
   noVoter: fc.boolean(),
   turn: fc.nat(4),
+  late: fc.nat(2),
   newTerm: fc.boolean(),
   invitation: fc.boolean(),
 });
@@ -52,7 +57,15 @@ interface Model {
   gone: Set<PeerId>;
 }
 
-const changeOf = ({ kind, who, role, noVoter }: Act): Change => {
+/** Names one or two of the pool, `turn` places apart. */
+const namedBy = ({ who, turn }: Act): PeerId[] => {
+  const named = [pool[who]!.peerId, pool[(who + turn) % pool.length]!.peerId];
+  return [...new Set(named)].sort();
+};
+
+const changeOf = (each: Act): Change => {
+  const { kind, who, role, noVoter } = each;
+  if (kind === 'recover') return { kind, voters: namedBy(each) };
   const { peerId: peer } = pool[who]!;
   if (kind === 'admit') return { kind, peer, role, noVoter };
   if (kind === 'remove') return { kind, peer, reason: 'removed' };
@@ -61,6 +74,9 @@ const changeOf = ({ kind, who, role, noVoter }: Act): Change => {
 
 /** The rules once more, in their plainest form. */
 function allowed({ members, voters }: Model, change: Change): boolean {
+  if (change.kind === 'recover') {
+    return change.voters.every((peer) => members.get(peer)?.role === 'persistent');
+  }
   const { kind, peer } = change;
   const member = members.get(peer);
   if (kind === 'admit') return member === undefined;
@@ -75,7 +91,9 @@ function allowed({ members, voters }: Model, change: Change): boolean {
 
 function apply(model: Model, change: Change): void {
   const { members, gone } = model;
-  if (change.kind === 'admit') {
+  if (change.kind === 'recover') {
+    model.voters = [...change.voters];
+  } else if (change.kind === 'admit') {
     members.set(change.peer, { role: change.role, noVoter: change.noVoter });
     gone.delete(change.peer);
   } else if (change.kind === 'promote') {
@@ -89,6 +107,24 @@ function apply(model: Model, change: Change): void {
   }
 }
 
+/** Every operator consented to every recovery. */
+const everything = () => true;
+
+/** The next entry as an honest majority, or all voters of a recovery, would sign it. */
+function entryOf(chain: Chain, change: Change, each: Act, i: number): Entry {
+  if (change.kind === 'recover') return recoveryAfter(chain, change.voters.map(signerOf));
+  const { voters, term: now } = chain.view;
+  const turned = voters.map((_, k) => voters[(k + each.turn) % voters.length]!);
+  const by = turned.slice(0, majority(voters.length)).map(signerOf);
+  const uses = each.invitation && change.kind === 'admit';
+  const inTerm = term(now + (each.newTerm ? 1 : 0));
+  const body = {
+    term: inTerm,
+    ...(uses ? { invitationId: new Uint8Array(16).fill(i + 1) } : {}),
+  };
+  return entryAfter(chain, change, { body, by, ballot: inTerm + each.late });
+}
+
 /** Plays a history; acts that the model forbids must be refused by the chain, and are left out. */
 function play(acts: readonly Act[]): { chain: Chain; model: Model; refused: number } {
   const model: Model = {
@@ -100,20 +136,12 @@ function play(acts: readonly Act[]): { chain: Chain; model: Model; refused: numb
   let refused = 0;
   for (const [i, each] of acts.entries()) {
     const change = changeOf(each);
-    const { voters, view } = { voters: chain.view.voters, view: chain.view };
-    const turned = voters.map((_, k) => voters[(k + each.turn) % voters.length]!);
-    const by = turned.slice(0, majority(voters.length)).map(signerOf);
-    const uses = each.invitation && change.kind === 'admit';
-    const body = {
-      term: term(view.term + (each.newTerm ? 1 : 0)),
-      ...(uses ? { invitationId: new Uint8Array(16).fill(i + 1) } : {}),
-    };
-    const entry = entryAfter(chain, change, { body, by });
+    const entry = entryOf(chain, change, each, i);
     if (allowed(model, change)) {
-      chain = extendChain(chain, [entry]).chain;
+      chain = extendChain(chain, [entry], everything).chain;
       apply(model, change);
     } else {
-      expect(() => extendChain(chain, [entry])).toThrow(BzzzError);
+      expect(() => extendChain(chain, [entry], everything)).toThrow(BzzzError);
       refused++;
     }
   }
@@ -140,6 +168,14 @@ describe('random histories', () => {
           );
         }
         expect(chain.view.voters.length).toBeGreaterThan(0);
+        const recovered = entriesOf(chain).filter(({ body }) => body.change.kind === 'recover');
+        expect(chain.view.recoveries).toEqual(recovered.map(({ body }) => body.epoch));
+        // E2 terms never fall, and no ballot is below its body's term.
+        const terms = entriesOf(chain).map(({ body }) => body.term);
+        expect(terms).toEqual([...terms].sort((a, b) => a - b));
+        for (const { body, ballot } of entriesOf(chain)) {
+          expect(ballot).toBeGreaterThanOrEqual(body.term);
+        }
       }),
       { numRuns: 30 },
     );
@@ -159,8 +195,8 @@ describe('random histories', () => {
           const before = chain;
           const fits = slice.length === 0 || slice[0]!.body.epoch <= before.view.epoch + 1;
           const batch = turned ? slice.toReversed() : slice;
-          if (fits) chain = extendChain(before, batch).chain;
-          else expect(() => extendChain(before, batch)).toThrow(/ends before it/);
+          if (fits) chain = extendChain(before, batch, everything).chain;
+          else expect(() => extendChain(before, batch, everything)).toThrow(/ends before it/);
           // Never anything but a prefix of the one chain.
           expect(bytesOf(chain)).toEqual(bytesOf(whole).slice(0, chain.view.epoch));
         };
@@ -169,6 +205,25 @@ describe('random histories', () => {
         expect(toHex(chain.view.head)).toBe(toHex(whole.view.head));
         expect(chain.view.members).toEqual(whole.view.members);
         expect(chain.membership).toEqual(whole.membership);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('E8 entries with the signatures of a later ballot are the same chain', () => {
+    fc.assert(
+      fc.property(history, (acts) => {
+        const { chain } = play(acts);
+        // Another leader took every entry over: the same bodies, higher ballots.
+        const again = chain.links.map(({ entry, voters }) =>
+          entry.body.change.kind === 'recover'
+            ? entry
+            : signedAgain(chain, entry.body, voters.map(signerOf), entry.ballot + 7),
+        );
+        const taken = extendChain(createChain(genesis), again, everything).chain;
+        expect(toHex(taken.view.head)).toBe(toHex(chain.view.head));
+        expect(extendChain(chain, again, everything).added).toEqual([]);
+        expect(extendChain(taken, entriesOf(chain), everything).added).toEqual([]);
       }),
       { numRuns: 20 },
     );
@@ -192,6 +247,7 @@ describe('random histories', () => {
             extendChain(
               createChain(genesis),
               all.map((bytes, i) => decodeEntry(genesis.clusterId, i === which ? altered : bytes)),
+              everything,
             );
           expect(load).toThrow(BzzzError);
         },

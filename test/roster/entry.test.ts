@@ -8,7 +8,9 @@ import {
   assembleEntry,
   decodeEntry,
   type Entry,
+  hashBody,
   majority,
+  openSignature,
   signBody,
   verifyCertified,
 } from '../../src/roster/entry.ts';
@@ -25,17 +27,20 @@ import {
   genesisOf,
   gus,
   promote,
+  term,
 } from './support.ts';
 
 const genesis = genesisOf();
 const { clusterId } = genesis;
 const body = bodyAfter(createChain(genesis), admit(gus, { name: 'host-g' }));
 const peers = (...who: Signer[]): PeerId[] => who.map((s) => s.peerId);
+const ballot = term(3);
 const signedBy = (...who: Signer[]): Entry =>
   assembleEntry(
     clusterId,
     body,
-    who.map((s) => signBody(clusterId, s, body)),
+    ballot,
+    who.map((s) => signBody(clusterId, s, body, ballot)),
   );
 
 describe('certification', () => {
@@ -82,22 +87,64 @@ describe('certification', () => {
     const sorted = signedBy(ada, ben);
     const turned = decodeEntry(
       clusterId,
-      encode({ v: 1, body: sorted.bodyBytes, signatures: sorted.signatures.toReversed() }),
+      encode({ v: 1, body: sorted.bodyBytes, ballot, signatures: sorted.signatures.toReversed() }),
     );
     expect(codeOf(() => verifyCertified(clusterId, turned, peers(ada, ben)))).toBe('BAD_MESSAGE');
   });
 
   test('a signature for another body does not count', () => {
-    const other = signBody(clusterId, ada, { ...body, time: body.time + 1 });
-    const entry = assembleEntry(clusterId, body, [other]);
+    const other = signBody(clusterId, ada, { ...body, time: body.time + 1 }, ballot);
+    const entry = assembleEntry(clusterId, body, ballot, [other]);
     expect(codeOf(() => verifyCertified(clusterId, entry, peers(ada)))).toBe('BAD_MESSAGE');
   });
 
   test('a signature for another cluster does not count', () => {
-    const foreign = signBody(genesisOf('other').clusterId, ada, body);
-    const bytes = encode({ v: 1, body: signedBy(ada).bodyBytes, signatures: [foreign] });
+    const foreign = signBody(genesisOf('other').clusterId, ada, body, ballot);
+    const bytes = encode({ v: 1, body: signedBy(ada).bodyBytes, ballot, signatures: [foreign] });
     const entry = decodeEntry(clusterId, bytes);
     expect(codeOf(() => verifyCertified(clusterId, entry, peers(ada)))).toBe('BAD_MESSAGE');
+  });
+
+  test('E8 signatures of two ballots do not add up: neither was chosen', () => {
+    const voters = peers(ada, ben, cyd);
+    const under = (n: number, who: Signer) => signBody(clusterId, who, body, term(n));
+    for (const named of [3, 4]) {
+      const mixed = assembleEntry(clusterId, body, term(named), [under(3, ada), under(4, ben)]);
+      expect(codeOf(() => verifyCertified(clusterId, mixed, voters))).toBe('BAD_MESSAGE');
+    }
+    const one = assembleEntry(clusterId, body, term(4), [under(4, ada), under(4, ben)]);
+    expect(verifyCertified(clusterId, one, voters)).toHaveLength(2);
+  });
+
+  test('E8 proposed again in a later term it is the same entry: same hash, higher ballot', () => {
+    const voters = peers(ada, ben, cyd);
+    const again = [ben, cyd].map((who) => signBody(clusterId, who, body, term(9)));
+    const later = assembleEntry(clusterId, body, term(9), again);
+    expect(later.hash).toEqual(signedBy(ada, ben).hash);
+    expect(later.hash).toEqual(hashBody(clusterId, body));
+    expect(later.ballot).toBe(9);
+    expect(verifyCertified(clusterId, later, voters)).toHaveLength(2);
+  });
+
+  test('E2 a ballot below the term of the body is refused', () => {
+    const inTerm = { ...body, term: term(5) };
+    const under = (n: number) =>
+      assembleEntry(clusterId, inTerm, term(n), [signBody(clusterId, ada, inTerm, term(n))]);
+    expect(codeOf(() => verifyCertified(clusterId, under(4), peers(ada)))).toBe('BAD_MESSAGE');
+    expect(verifyCertified(clusterId, under(5), peers(ada))).toEqual([ada.peerId]);
+  });
+
+  test('a single signature tells its signer, for exactly this body and ballot', () => {
+    const bytes = signBody(clusterId, ada, body, ballot);
+    expect(openSignature(clusterId, body, ballot, bytes)).toBe(ada.peerId);
+    const other = { ...body, time: body.time + 1 };
+    const open = [
+      () => openSignature(clusterId, other, ballot, bytes),
+      () => openSignature(clusterId, body, term(4), bytes),
+      () => openSignature(genesisOf('other').clusterId, body, ballot, bytes),
+      () => openSignature(clusterId, body, ballot, bytes.subarray(1)),
+    ];
+    for (const each of open) expect(codeOf(each)).toBe('BAD_MESSAGE');
   });
 
   test('an entry with any byte altered is refused', () => {
@@ -117,7 +164,12 @@ describe('certification', () => {
 
 describe('form', () => {
   const encoded = (change: object): Uint8Array =>
-    encode({ v: 1, body: encode({ ...body, ...change }), signatures: signedBy(ada).signatures });
+    encode({
+      v: 1,
+      body: encode({ ...body, ...change }),
+      ballot,
+      signatures: signedBy(ada).signatures,
+    });
 
   test.each([
     ['epoch 0, which is the genesis', { epoch: 0 }],
@@ -129,6 +181,15 @@ describe('form', () => {
     ['a peer that no key encodes to', { change: { ...admit(gus), peer: '__proto__' } }],
     ['a name that moves the cursor', { change: { ...admit(gus), name: 'x\u001b[2J' } }],
     ['an unknown field', { extra: 1 }],
+    ['a recovery without voters', { change: { kind: 'recover', voters: [] } }],
+    [
+      'a recovery that names one voter twice',
+      { change: { kind: 'recover', voters: peers(ada, ada) } },
+    ],
+    [
+      'a recovery whose voters are not sorted',
+      { change: { kind: 'recover', voters: peers(ada, ben).sort().reverse() } },
+    ],
     [
       'an invitation without an admission',
       { change: promote(gus), invitationId: new Uint8Array(16) },
@@ -141,10 +202,12 @@ describe('form', () => {
   test('more signatures than there can be voters are refused before any is checked', () => {
     const { bodyBytes, signatures } = signedBy(ada);
     const many = Array.from({ length: LIMITS.parties + 1 }, () => signatures[0]!);
-    const bytes = encode({ v: 1, body: bodyBytes, signatures: many });
+    const bytes = encode({ v: 1, body: bodyBytes, ballot, signatures: many });
     expect(codeOf(() => decodeEntry(clusterId, bytes))).toBe('BAD_MESSAGE');
     expect(
-      codeOf(() => decodeEntry(clusterId, encode({ v: 1, body: bodyBytes, signatures: [] }))),
+      codeOf(() =>
+        decodeEntry(clusterId, encode({ v: 1, body: bodyBytes, ballot, signatures: [] })),
+      ),
     ).toBe('BAD_MESSAGE');
   });
 

@@ -13,6 +13,7 @@ import {
   signBody,
 } from '../../src/roster/entry.ts';
 import { createGenesis, type Genesis } from '../../src/roster/genesis.ts';
+import { recoveryBody } from '../../src/roster/recovery-rules.ts';
 import { RosterService } from '../../src/roster/service.ts';
 import type { FrameStream } from '../../src/roster/types.ts';
 import {
@@ -22,6 +23,9 @@ import {
   testClock,
   testSigner,
 } from '../support/world.ts';
+
+export const term = (n: number): Term => n as Term;
+export const epoch = (n: number): Epoch => n as Epoch;
 
 export const NAMES = ['ada', 'ben', 'cyd', 'dov', 'eve', 'fay', 'gus', 'hal'] as const;
 const signers = await Promise.all(NAMES.map((name) => testSigner(name)));
@@ -62,13 +66,38 @@ export function bodyAfter(chain: Chain, change: Change, extra: Partial<EntryBody
 export function entryAfter(
   chain: Chain,
   change: Change,
-  options: { body?: Partial<EntryBody>; by?: readonly Signer[] } = {},
+  options: { body?: Partial<EntryBody>; by?: readonly Signer[]; ballot?: number } = {},
 ): Entry {
   const { clusterId, voters } = chain.view;
   const body = bodyAfter(chain, change, options.body);
   const by = options.by ?? voters.slice(0, majority(voters.length)).map(signerOf);
-  const signatures = by.map((signer) => signBody(clusterId, signer, body));
-  return assembleEntry(clusterId, body, signatures);
+  const ballot = term(options.ballot ?? body.term);
+  const signatures = by.map((signer) => signBody(clusterId, signer, body, ballot));
+  return assembleEntry(clusterId, body, ballot, signatures);
+}
+
+/** An entry's body under another ballot, signed by whom the test likes. */
+export function signedAgain(
+  chain: Chain,
+  body: EntryBody,
+  by: readonly Signer[],
+  ballot: number,
+): Entry {
+  const { clusterId } = chain.view;
+  const signatures = by.map((signer) => signBody(clusterId, signer, body, term(ballot)));
+  return assembleEntry(clusterId, body, term(ballot), signatures);
+}
+
+/** The recovery that makes `voters` the voters, signed by them, or by `by`. */
+export function recoveryAfter(
+  chain: Chain,
+  voters: readonly Signer[],
+  options: { body?: Partial<EntryBody>; by?: readonly Signer[]; ballot?: number } = {},
+): Entry {
+  const time = chain.links.at(-1)?.entry.body.time ?? 0;
+  const peers = voters.map((signer) => signer.peerId);
+  const body = { ...recoveryBody(chain.view, time, peers), ...options.body };
+  return signedAgain(chain, body, options.by ?? voters, options.ballot ?? body.term);
 }
 
 /** A chain that went through `changes`. */
@@ -222,6 +251,3 @@ function pipe(capacity: number): Pipe {
     },
   };
 }
-
-export const term = (n: number): Term => n as Term;
-export const epoch = (n: number): Epoch => n as Epoch;

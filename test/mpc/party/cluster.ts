@@ -151,6 +151,7 @@ export class TestCluster {
       head: new Uint8Array(32),
       members,
       voters: [],
+      recoveries: [],
       standing: (peer) => (members.has(peer) ? 'member' : 'stranger'),
     };
   }
