@@ -84,11 +84,12 @@ function settle(
   let found: { value: unknown; origin: Origin } | undefined;
   for (const one of given) {
     if (one === undefined) continue;
-    const value = isRaw(one.raw) ? setting.kind.parse(one.raw) : undefined;
+    const { kind } = setting;
+    const value = isRaw(one.raw) ? kind.parse(one.raw) : undefined;
     if (value === undefined) {
-      problems.push(
-        `${one.origin.label}: ${show(one.raw)} is bad: expected ${setting.kind.expects}`,
-      );
+      const detail = isRaw(one.raw) ? kind.complaint?.(one.raw) : undefined;
+      const why = detail === undefined ? '' : `${detail}; `;
+      problems.push(`${one.origin.label}: ${show(one.raw)} is bad: ${why}expected ${kind.expects}`);
     } else found ??= { value, origin: one.origin };
   }
   return (
@@ -150,7 +151,10 @@ function fromFile(file: ConfigFile | undefined, problems: Problems): Map<Setting
       problems.push(unknown(label, path, byPath.keys()));
     } else if (given.has(key)) {
       problems.push(`${label} contradicts ${given.get(key)?.origin.label}: give it once`);
-    } else given.set(key, { raw, origin: { layer: 'file', label } });
+    } else {
+      const flat = raw instanceof Map && SETTINGS[key].kind.mapping === true ? listOf(raw) : raw;
+      given.set(key, { raw: flat, origin: { layer: 'file', label } });
+    }
   };
   const walk = (prefix: string, inRoot: string | undefined, node: unknown): void => {
     if (!(node instanceof Map)) {
@@ -167,6 +171,9 @@ function fromFile(file: ConfigFile | undefined, problems: Problems): Map<Setting
   walk('', undefined, file.root);
   return given;
 }
+
+const listOf = (mapping: ReadonlyMap<unknown, unknown>): readonly string[] =>
+  [...mapping].map(([key, value]) => `${key}=${value}`);
 
 /** `a.b` for `a.b.c`: the mappings that a path leads through. */
 const prefixes = (path: string): string[] =>

@@ -14,6 +14,10 @@ export interface Kind<T> {
   readonly expects: string;
   /** @returns undefined when `raw` is not of this kind. */
   parse(raw: RawValue): T | undefined;
+  /** What exactly is wrong with a value that `parse` refuses, where that is no matter of course. */
+  complaint?(raw: RawValue): string | undefined;
+  /** A mapping in YAML is read as the list of its `key=value`. */
+  readonly mapping?: true;
 }
 
 const text = (raw: RawValue): string | undefined =>

@@ -11,6 +11,7 @@ import { ROLES } from '../roster/types.ts';
 import type { Setting } from './config-setting.ts';
 import { optional, row } from './config-setting.ts';
 import * as is from './config-values.ts';
+import { DEFAULT_WEIGHTS, formatWeights, type Weights, weights } from './config-weights.ts';
 import type { LogOptions } from './log.ts';
 
 const S = 1_000;
@@ -313,7 +314,6 @@ export const SETTINGS = {
     is.bool,
     true,
     'take part in electing a leader',
-    later,
   ),
   heartbeatInterval: row(
     'election.heartbeat_interval',
@@ -321,7 +321,7 @@ export const SETTINGS = {
     is.duration(10, M),
     100,
     'how often a leader is heard',
-    { defaultText: '100ms', ...later },
+    { defaultText: '100ms' },
   ),
   electionTimeout: row(
     'election.timeout',
@@ -329,7 +329,7 @@ export const SETTINGS = {
     is.duration(50, 10 * M),
     S,
     'silence of the leader that starts an election',
-    { defaultText: '1s', ...later },
+    { defaultText: '1s' },
   ),
   minTerm: row(
     'election.min_term',
@@ -337,7 +337,22 @@ export const SETTINGS = {
     is.duration(0, D),
     30 * S,
     'shortest term before a voluntary transfer',
-    { defaultText: '30s', ...later },
+    { defaultText: '30s' },
+  ),
+  electionWeights: row<Weights>(
+    'election.weights',
+    'BZZZ_ELECTION_WEIGHTS',
+    weights,
+    DEFAULT_WEIGHTS,
+    'what makes a voter stand early: all five parts, 1 together',
+    { defaultText: formatWeights(DEFAULT_WEIGHTS) },
+  ),
+  autoPromote: row(
+    'election.auto_promote',
+    'BZZZ_AUTO_PROMOTE',
+    is.bool,
+    true,
+    'while this node leads, make members voters: 3, then 5',
   ),
 
   useRealConnector: row(

@@ -88,6 +88,12 @@ const TABLE: { readonly [K in SettingKey]: readonly [set: string, becomes: unkno
     heartbeatInterval: ['50ms', 50, '1ms'],
     electionTimeout: ['2s', 2_000, '1ms'],
     minTerm: ['1m', 60_000, 'x'],
+    electionWeights: [
+      'uptime=0,capabilities=.25,resources=0.25,network=0.25,experience=0.25',
+      { uptime: 0, capabilities: 0.25, resources: 0.25, network: 0.25, experience: 0.25 },
+      'uptime=1',
+    ],
+    autoPromote: ['false', false, 'x'],
     useRealConnector: ['false', false, 'x'],
     connectorBackend: ['real', 'real', 'x'],
     connectorEndpoints: [
@@ -170,6 +176,14 @@ describe('environment (R122)', () => {
       heartbeatInterval: 100,
       electionTimeout: 1_000,
       minTerm: 30_000,
+      electionWeights: {
+        uptime: 0.3,
+        capabilities: 0.2,
+        resources: 0.2,
+        network: 0.15,
+        experience: 0.15,
+      },
+      autoPromote: true,
       useRealConnector: true,
       connectorFallback: true,
       connectorTimeout: 5_000,
@@ -380,6 +394,52 @@ describe('contradictions name both sides', () => {
   });
 });
 
+describe('the weights of the score', () => {
+  const rest = 'capabilities=0.2,resources=0.2,network=0.15,experience=0.15';
+
+  it.each([
+    [`uptime=-0.3,${rest}`, 'uptime=-0.3 is no number of at least 0'],
+    [`uptime=much,${rest}`, 'uptime=much is no number'],
+    [`uptime=1e0,${rest}`, 'uptime=1e0 is no number'],
+    [`uptme=0.3,${rest}`, 'uptme is no part of the score; did you mean uptime'],
+    [`__proto__=0.3,${rest}`, '__proto__ is no part of the score'],
+    [`uptime=0.3,uptime=0.3,${rest}`, 'uptime is given twice'],
+    [`uptime,${rest}`, 'uptime is no NAME=WEIGHT'],
+    [rest, 'uptime missing'],
+    [`uptime=0.300002,${rest}`, 'they add up to 1.000002'],
+    [`uptime=0.2999,${rest}`, 'they add up to 0.9999'],
+  ])('%s: the error names the entry and the variable', async (text, message) => {
+    const error = await refusal(load({ BZZZ_ELECTION_WEIGHTS: text }));
+    expect(error.code).toBe('BAD_CONFIG');
+    expect(error.message).toContain(`env BZZZ_ELECTION_WEIGHTS: "${text.slice(0, 20)}`);
+    expect(error.message).toContain(`is bad: ${message}`);
+  });
+
+  it('add up to 1 within 1e-6', async () => {
+    const { config } = await load({ BZZZ_ELECTION_WEIGHTS: `uptime=0.3000009,${rest}` });
+    expect(config.electionWeights.uptime).toBe(0.3000009);
+  });
+
+  it('stand in the file as a mapping, a list or text, and nothing else does', async () => {
+    const weights = {
+      uptime: 0.6,
+      capabilities: 0.1,
+      resources: 0.1,
+      network: 0.1,
+      experience: 0.1,
+    };
+    const entries = Object.entries(weights).map(([k, v]) => `${k}=${v}`);
+    for (const yaml of [JSON.stringify(weights), JSON.stringify(entries), `"${entries}"`]) {
+      const { config } = await loadFile(`election:\n  weights: ${yaml}\n`);
+      expect(config.electionWeights).toEqual(weights);
+    }
+    const deep = await refusal(loadFile('election:\n  weights: {uptime: {a: 1}}\n'));
+    expect(deep.message).toContain('election.weights');
+    const other = await refusal(loadFile('election:\n  timeout: {a: 1}\n'));
+    expect(other.message).toContain('a mapping');
+  });
+});
+
 describe('values', () => {
   it('durations read back what they print', () => {
     for (const ms of [0, 1, 250, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000, 86_400_000]) {
@@ -399,6 +459,7 @@ describe('values', () => {
 
   it('lists settings that nothing acts on yet, but only where somebody set them', async () => {
     expect(plannedButSet(await load())).toEqual([]);
+    expect(plannedButSet(await load({ BZZZ_MIN_TERM: '1s', BZZZ_AUTO_PROMOTE: 'no' }))).toEqual([]);
     expect(plannedButSet(await load({ BZZZ_ROLLOUT_PERCENT: '5' }))).toEqual([
       'env BZZZ_ROLLOUT_PERCENT',
     ]);

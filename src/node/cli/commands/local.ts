@@ -13,7 +13,14 @@ import { programVersion } from '../version.ts';
 
 async function showConfig(context: Context, origin: boolean): Promise<void> {
   const list = describeConfig(await context.settings());
-  const cell = (value: unknown): string => (value === null ? '' : String(value));
+  const cell = (value: unknown): string =>
+    value === null
+      ? ''
+      : typeof value === 'object' && !Array.isArray(value)
+        ? Object.entries(value)
+            .map(([k, v]) => `${k}=${v}`)
+            .join(',')
+        : String(value);
   context.result(list, (all) =>
     table(
       ['KEY', 'VALUE', ...(origin ? ['ORIGIN'] : [])],
