@@ -59,8 +59,14 @@ export interface Signer {
 export type DirectHandler = (from: PeerId, body: Uint8Array) => Promise<Uint8Array | undefined>;
 
 /**
+ * Takes a note. Runs at once, before anything that arrived after it; must be quick and not throw,
+ * but for BAD_MESSAGE, which resets the stream as other garbage does.
+ */
+export type NoteHandler = (from: PeerId, body: Uint8Array) => void;
+
+/**
  * Messages between two members over one long-lived stream: acknowledged, sent again after a
- * reconnect, delivered once, bounded.
+ * reconnect, delivered once, bounded. Notes travel on the same stream and are none of that.
  */
 export interface Direct {
   /**
@@ -72,8 +78,22 @@ export interface Direct {
   request(to: PeerId, topic: string, body: Uint8Array, timeoutMs?: number): Promise<Uint8Array>;
   /** One handler a topic. */
   handle(topic: string, handler: DirectHandler): void;
+  /**
+   * Fire and forget, for what is worthless when it is late (heartbeats, votes): written to the
+   * stream that is open now or dropped; never queued, never sent again, at most
+   * `LIMITS.noteBytes`. May arrive before a message that was sent earlier.
+   * @returns false when it was dropped.
+   */
+  note(to: PeerId, topic: string, body: Uint8Array): boolean;
+  /** One handler a topic; notes of other topics are ignored. */
+  onNote(topic: string, handler: NoteHandler): void;
   /** Members with an open stream now. */
   connected(): readonly PeerId[];
+  /**
+   * Calls back when the stream to a member comes up, and as soon as the last one is lost: a killed
+   * peer's kernel closes its sockets at once, and nothing here waits.
+   */
+  onPeer(listener: (peer: PeerId, live: boolean) => void): Cancel;
 }
 
 /** Hints to everyone; may be lost, reordered, repeated. Never the only copy of anything. */

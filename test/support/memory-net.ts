@@ -1,7 +1,7 @@
 /** Several nodes in one process: `Direct` and `Gossip` over queues, with faults on demand. */
 import type { PeerId } from '../../src/base/brands.ts';
 import { BzzzError, toBzzzError } from '../../src/base/errors.ts';
-import type { Direct, DirectHandler, Gossip } from '../../src/base/ports.ts';
+import type { Direct, DirectHandler, Gossip, NoteHandler } from '../../src/base/ports.ts';
 
 export interface SeenFrame {
   readonly from: PeerId;
@@ -21,6 +21,8 @@ interface Subscription {
 
 interface Node {
   readonly handlers: Map<string, DirectHandler>;
+  readonly notes: Map<string, NoteHandler>;
+  readonly watchers: Set<(peer: PeerId, live: boolean) => void>;
   readonly subscriptions: Map<string, Subscription>;
 }
 
@@ -32,21 +34,43 @@ export class MemoryNet {
 
   /** A fresh endpoint of `peer`; what an earlier one had registered is gone, as after a restart. */
   join(peer: PeerId): { readonly direct: Direct; readonly gossip: Gossip } {
-    const node: Node = { handlers: new Map(), subscriptions: new Map() };
+    const node: Node = {
+      handlers: new Map(),
+      notes: new Map(),
+      watchers: new Set(),
+      subscriptions: new Map(),
+    };
+    const former = this.#nodes.has(peer);
     this.#nodes.set(peer, node);
+    if (former) this.#tell(peer, false);
+    this.#tell(peer, true);
     return { direct: this.#direct(peer, node), gossip: this.#gossip(peer, node) };
   }
 
   /** The peer is gone: SIGKILL. */
   leave(peer: PeerId): void {
-    this.#nodes.delete(peer);
+    if (this.#nodes.delete(peer)) this.#tell(peer, false);
   }
 
-  /** Cuts, or mends, the way between two peers. */
+  /** Cuts, or mends, the way between two peers. A cut cable closes no stream: nobody is told. */
   cut(a: PeerId, b: PeerId, apart = true): void {
     for (const pair of [`${a} ${b}`, `${b} ${a}`]) {
       if (apart) this.#cut.add(pair);
       else this.#cut.delete(pair);
+    }
+    if (!apart && this.#nodes.has(a)) this.#tell(a, true, b);
+  }
+
+  /** Streams of `peer` came up or closed: both ends hear of it in the next turn. */
+  #tell(peer: PeerId, live: boolean, only?: PeerId): void {
+    const self = this.#nodes.get(peer);
+    for (const [other, node] of this.#nodes) {
+      if (other === peer || (only !== undefined && other !== only)) continue;
+      if (this.#cut.has(`${peer} ${other}`)) continue;
+      setImmediate(() => {
+        for (const watch of node.watchers) watch(peer, live);
+        for (const watch of self?.watchers ?? []) watch(other, live);
+      });
     }
   }
 
@@ -81,6 +105,18 @@ export class MemoryNet {
       },
       request: async (to, topic, body) => (await deliver(to, topic, body)) ?? new Uint8Array(),
       handle: (topic, handler) => void node.handlers.set(topic, handler),
+      note: (to, topic, body) => {
+        const copy = new Uint8Array(body);
+        if (this.#reach(self, to, node) === undefined) return false;
+        if (!this.#carry({ from: self, to, topic, body: copy })) return true;
+        setImmediate(() => this.#reach(self, to, node)?.notes.get(topic)?.(self, copy));
+        return true;
+      },
+      onNote: (topic, handler) => void node.notes.set(topic, handler),
+      onPeer: (watch) => {
+        node.watchers.add(watch);
+        return () => void node.watchers.delete(watch);
+      },
       connected: () =>
         [...this.#nodes.keys()].filter(
           (peer) => peer !== self && this.#reach(self, peer, node) !== undefined,

@@ -12,9 +12,10 @@ import type { PeerId } from '../../base/brands.ts';
 import { equalBytes } from '../../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
-import type { Cancel, Clock, DirectHandler, Logger } from '../../base/ports.ts';
+import type { Cancel, Clock, DirectHandler, Logger, NoteHandler } from '../../base/ports.ts';
 import { DirectInbox, type InboxOptions } from './direct-inbox.ts';
 import { DirectLink, type LinkOptions } from './direct-link.ts';
+import { DirectNotes } from './direct-notes.ts';
 import { DirectSession, type Run, type SessionOptions } from './direct-session.ts';
 import { type DataFrame, type Frame, type Hello, type Payload, sizeOf } from './direct-wire.ts';
 
@@ -28,6 +29,10 @@ export interface DirectCounters {
   faults: number;
   /** Streams closed because their messages came faster than they were handled. */
   overloads: number;
+  /** Notes that found no stream to be written to. */
+  lostNotes: number;
+  /** Notes that nobody here listens to, or whose handler failed. */
+  idleNotes: number;
 }
 
 /** @property reopenMs shortest and longest pause before a lost stream is opened again. */
@@ -46,6 +51,7 @@ export interface ChannelDeps {
   readonly log: Logger;
   readonly counters: DirectCounters;
   readonly handlers: ReadonlyMap<string, DirectHandler>;
+  readonly noteHandlers: ReadonlyMap<string, NoteHandler>;
   /** A new stream over a connection that is open. */
   readonly open: () => Promise<Stream>;
   readonly up: (live: boolean) => void;
@@ -74,6 +80,7 @@ export class DirectChannel {
   readonly #deps: ChannelDeps;
   readonly #session: DirectSession;
   readonly #inbox: DirectInbox;
+  readonly #notes: DirectNotes;
   readonly #links = new Set<DirectLink>();
   readonly #born = new Map<DirectLink, number>();
   readonly #owed = new Set<DirectLink>();
@@ -93,6 +100,7 @@ export class DirectChannel {
     this.#options = options;
     this.#deps = deps;
     this.#session = new DirectSession(options.run, options.session);
+    this.#notes = new DirectNotes(options.peer, deps);
     this.#inbox = new DirectInbox(options.inbox, {
       clock: deps.clock,
       slow: (topic) => deps.log.warn({ peer: options.peer, topic }, 'a message handler is slow'),
@@ -130,6 +138,13 @@ export class DirectChannel {
     this.#links.add(link);
     this.#born.set(link, this.#deps.clock.now());
     link.begin();
+  }
+
+  /** @returns false when it was dropped. */
+  note(topic: string, body: Uint8Array): boolean {
+    const written = this.#current?.note({ kind: 'note', topic, body }) ?? false;
+    if (!written) this.#deps.counters.lostNotes++;
+    return written;
   }
 
   send(topic: string, body: Uint8Array, ttlMs: number): Promise<void> {
@@ -228,6 +243,11 @@ export class DirectChannel {
     let taken = false;
     for (const frame of frames) {
       if (frame.kind === 'hello') throw new BzzzError('BAD_MESSAGE', 'a second hello');
+      if (frame.kind === 'note') {
+        if (this.#notes.take(frame)) continue;
+        this.#overloaded(link, 'notes');
+        return;
+      }
       if (frame.kind === 'ack') {
         this.#settle(this.#session.acknowledge(frame.seq));
       } else if (!this.#session.isNew(instance, frame.seq)) {
@@ -237,12 +257,17 @@ export class DirectChannel {
         this.#session.delivered(instance, frame.seq);
         taken = true;
       } else {
-        this.#deps.counters.overloads++;
-        link.abort(new BzzzError('TOO_LARGE', `more work from ${this.#options.peer} than allowed`));
+        this.#overloaded(link, 'work');
         return;
       }
     }
     if (taken) this.#acknowledge(link);
+  }
+
+  #overloaded(link: DirectLink, what: string): void {
+    this.#deps.counters.overloads++;
+    const { peer } = this.#options;
+    link.abort(new BzzzError('TOO_LARGE', `more ${what} from ${peer} than allowed`));
   }
 
   #acknowledge(link: DirectLink): void {

@@ -6,7 +6,13 @@ import type { Stream } from '@libp2p/interface';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Cancel, Clock } from '../../base/ports.ts';
-import { decodeDirectFrame, encodeDirectFrame, type Frame, type Hello } from './direct-wire.ts';
+import {
+  decodeDirectFrame,
+  encodeDirectFrame,
+  type Frame,
+  type Hello,
+  type Note,
+} from './direct-wire.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 
 /** @property helloMs,frameMs patience for the first frame, and for the rest of a begun one. */
@@ -30,6 +36,12 @@ export interface LinkDeps {
   readonly greeting: Hello;
 }
 
+/**
+ * Notes written behind a full buffer until it drains. Without them a heartbeat would never get past
+ * a queue of large messages, which fills the buffer again whenever it drains.
+ */
+const NOTES_BEHIND = 16;
+
 /** States: greeting (ours is sent, theirs not seen) -> live -> closed. */
 export class DirectLink {
   readonly opener: 'self' | 'peer';
@@ -40,6 +52,7 @@ export class DirectLink {
   #state: 'greeting' | 'live' | 'closed' = 'greeting';
   #instance: Uint8Array | undefined;
   #full = false;
+  #notesBehind = 0;
   #patience: Cancel | undefined;
   #stall: Cancel | undefined;
 
@@ -58,6 +71,7 @@ export class DirectLink {
     stream.addEventListener('remoteCloseWrite', () => this.close());
     stream.addEventListener('drain', () => {
       this.#full = false;
+      this.#notesBehind = 0;
       this.#cancelStall();
       if (this.#state === 'live') this.#deps.events.drained(this);
     });
@@ -82,6 +96,14 @@ export class DirectLink {
 
   write(frame: Frame): void {
     if (this.#state === 'live') this.#put(frame);
+  }
+
+  /** @returns false when the stream takes no note now. */
+  note(note: Note): boolean {
+    if (this.#state !== 'live') return false;
+    if (this.#full && this.#notesBehind++ >= NOTES_BEHIND) return false;
+    this.#put(note);
+    return this.live;
   }
 
   /** Ends the stream in good order; what it loses is repeated on the next one. */

@@ -1,5 +1,6 @@
 /**
- * Frames of the direct stream. Every frame but `hello` and `ack` carries a sequence number.
+ * Frames of the direct stream. Every frame but `hello`, `ack` and `note` carries a sequence
+ * number.
  * @module
  */
 import { z } from 'zod';
@@ -36,6 +37,11 @@ const errorSchema = z.strictObject({
 const frameSchema = z.discriminatedUnion('kind', [
   helloSchema,
   z.strictObject({ kind: z.literal('ack'), seq }),
+  z.strictObject({
+    kind: z.literal('note'),
+    topic,
+    body: body.refine((b) => b.length <= LIMITS.noteBytes, { message: 'too large for a note' }),
+  }),
   z.strictObject({ kind: z.literal('msg'), seq, topic, body }),
   z.strictObject({ kind: z.literal('request'), seq, id: field.uint, topic, body }),
   z.strictObject({ kind: z.literal('response'), seq, id: field.uint, body }),
@@ -66,7 +72,14 @@ export type Payload =
 /** A numbered payload. */
 export type DataFrame = Payload & { readonly seq: number };
 
-export type Frame = Hello | DataFrame | { readonly kind: 'ack'; readonly seq: number };
+/** Not numbered, not acknowledged, not repeated. */
+export interface Note {
+  readonly kind: 'note';
+  readonly topic: string;
+  readonly body: Uint8Array;
+}
+
+export type Frame = Hello | DataFrame | Note | { readonly kind: 'ack'; readonly seq: number };
 
 export const encodeDirectFrame = (frame: Frame): Uint8Array => encode(frame);
 

@@ -7,7 +7,14 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import type { PeerId } from '../../base/brands.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
-import type { Cancel, Clock, Direct, DirectHandler, Logger } from '../../base/ports.ts';
+import type {
+  Cancel,
+  Clock,
+  Direct,
+  DirectHandler,
+  Logger,
+  NoteHandler,
+} from '../../base/ports.ts';
 import { DirectChannel, type DirectCounters } from './direct-channel.ts';
 import type { Run } from './direct-session.ts';
 import type { Gate } from './gate.ts';
@@ -54,6 +61,7 @@ export class DirectService implements Direct {
   readonly #options: DirectOptions;
   readonly #deps: DirectDeps;
   readonly #handlers = new Map<string, DirectHandler>();
+  readonly #noteHandlers = new Map<string, NoteHandler>();
   readonly #channels = new Map<PeerId, DirectChannel>();
   readonly #listeners = new Set<(peer: PeerId, live: boolean) => void>();
   readonly counters: DirectCounters = {
@@ -63,6 +71,8 @@ export class DirectService implements Direct {
     duplicates: 0,
     faults: 0,
     overloads: 0,
+    lostNotes: 0,
+    idleNotes: 0,
   };
   #stopped = false;
 
@@ -128,11 +138,26 @@ export class DirectService implements Direct {
     this.#handlers.set(topic, handler);
   }
 
+  note(to: PeerId, topic: string, body: Uint8Array): boolean {
+    if (body.length > LIMITS.noteBytes) {
+      throw new BzzzError('TOO_LARGE', `${topic}: ${body.length} bytes in one note`);
+    }
+    // A channel is what members had a connection with; nobody else is written to.
+    const channel = this.#deps.isMember(to) ? this.#channels.get(to) : undefined;
+    if (channel !== undefined) return channel.note(topic, body);
+    this.counters.lostNotes++;
+    return false;
+  }
+
+  onNote(topic: string, handler: NoteHandler): void {
+    if (this.#noteHandlers.has(topic)) throw new BzzzError('INTERNAL', `${topic} has a handler`);
+    this.#noteHandlers.set(topic, handler);
+  }
+
   connected(): readonly PeerId[] {
     return [...this.#channels].flatMap(([peer, channel]) => (channel.live ? [peer] : []));
   }
 
-  /** Calls back when the stream to a member comes up, and when the last one is lost. */
   onPeer(listener: (peer: PeerId, live: boolean) => void): Cancel {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -174,6 +199,7 @@ export class DirectService implements Direct {
         log,
         counters: this.counters,
         handlers: this.#handlers,
+        noteHandlers: this.#noteHandlers,
         open: () => this.#open(peer),
         up: (live) => this.#up(peer, live),
         anomaly: (kind) => anomaly(peer, kind),

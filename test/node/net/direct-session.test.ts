@@ -50,7 +50,8 @@ class Wire {
   arrive(i: number): void {
     const stream = this.#streams[i % Math.max(1, this.#streams.length)];
     const frame = stream?.down.shift();
-    if (stream === undefined || frame === undefined || frame.kind === 'hello') return;
+    if (stream === undefined || frame === undefined) return;
+    if (frame.kind === 'hello' || frame.kind === 'note') return;
     if (frame.kind !== 'ack' && this.b.isNew(A.instance, frame.seq)) {
       this.b.delivered(A.instance, frame.seq);
       this.delivered.push(numberOf(frame));
