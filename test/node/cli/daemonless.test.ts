@@ -158,6 +158,7 @@ describe('config', () => {
     expect(ran.stdout).toMatch(/^log\.level +debug +flag --log-level$/m);
     expect(ran.stdout).toMatch(/^resolver\.cache_ttl +60000 +env BZZZ_CACHE_TTL$/m);
     expect(ran.stdout).toMatch(/^dht\.backend +hybrid +default$/m);
+    expect(ran.stdout).toMatch(/^election\.weights +uptime=0\.3,capabilities=0\.2,.* +default$/m);
   });
 
   it('check names what is wrong, its source and the nearest key', async () => {
@@ -197,13 +198,18 @@ describe('usage', () => {
     [['invite', '--ttl', 'soon'], /--ttl soon/],
     [['peers', '--timeout', 'never'], /--timeout never/],
     [['roster', 'frobnicate'], /too many arguments/],
+    [['roster', 'promote'], /missing required argument 'peer'/],
+    [['roster', 'recover'], /--voters/],
+    [['roster', 'recover', '--voters', ','], /no voter is named/],
+    [['leader', 'transfer', 'a', 'b'], /too many arguments/],
+    [['job', 'submit', 'refresh'], /missing required argument 'subject'/],
     [['completion', 'cmd'], /no completion for cmd/],
   ])('%o is refused with 2', async (args, message) => {
     expectFailure(await run(args), 2, message, 'BAD_USAGE');
   });
 
   it.each([
-    ...[['leader'], ['leader', 'transfer', '--to', 'x'], ['doctor'], ['backup', 'f'], ['rm', 'a']],
+    ...[['doctor'], ['backup', 'f'], ['rm', 'a']],
     ...[
       ['key', 'refresh', 'k'],
       ['key', 'reshare', 'k', '--threshold', '2'],
@@ -211,7 +217,6 @@ describe('usage', () => {
     ],
     ...[
       ['session', 'approve', 'x'],
-      ['roster', 'promote', 'p'],
       ['watch', 'ucxl://any'],
     ],
     ['sign', 'k', '--share', 'f', '--message', 'x'],
@@ -223,10 +228,10 @@ describe('usage', () => {
   it('help lists what there is, and not what there is not', async () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);
-    for (const word of ['init', 'daemon', 'sign', 'resolve', 'demo']) {
+    for (const word of ['init', 'daemon', 'leader', 'roster', 'job', 'sign', 'resolve', 'demo']) {
       expect(help.stdout).toMatch(new RegExp(`^  ${word} `, 'm'));
     }
-    for (const word of ['leader', 'backup', 'doctor']) expect(help.stdout).not.toContain(word);
+    for (const word of ['backup', 'doctor']) expect(help.stdout).not.toContain(word);
     const nothing = await run([]);
     expect(nothing.code).toBe(2);
     expect(nothing.stdout).toBe('');
@@ -269,6 +274,9 @@ describe('without a daemon', () => {
     ['status'],
     ['health'],
     ['peers'],
+    ['leader'],
+    ['job', 'ls'],
+    ['roster', 'recover', '--voters', 'a', '--yes', 'lab'],
     ['key', 'ls'],
     ['events', '-f'],
     ['session', 'watch'],

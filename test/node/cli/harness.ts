@@ -38,18 +38,22 @@ export interface Options {
   readonly home: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string | Uint8Array;
+  /** Somebody sits at stdin and stderr. */
+  readonly terminal?: boolean;
 }
 
 /** The same in this process. */
 export async function inProcess(args: readonly string[], options: Options): Promise<Ran> {
   const out: Buffer[] = [];
   let stderr = '';
+  const isTTY = options.terminal === true;
+  const typed = (async function* () {
+    if (options.input !== undefined) yield Buffer.from(options.input);
+  })();
   const { code } = await run(args, {
     out: { write: (text) => out.push(Buffer.from(text)) },
-    err: { write: (text) => (stderr += text) },
-    stdin: (async function* () {
-      if (options.input !== undefined) yield Buffer.from(options.input);
-    })(),
+    err: { write: (text) => (stderr += text), isTTY },
+    stdin: Object.assign(typed, { isTTY }),
     env: { HOME: options.home, ...options.env },
   });
   const bytes = Buffer.concat(out);

@@ -2,11 +2,14 @@
 import { BzzzError } from '../../../src/base/errors.ts';
 import { EventLog } from '../../../src/node/events.ts';
 import type {
+  JobDocument,
   KeyDocument,
+  LeaderDocument,
   NodeServices,
   PeerDocument,
   SessionDocument,
   SignDocument,
+  TermDocument,
 } from '../../../src/node/services.ts';
 import { systemClock } from '../../../src/node/system.ts';
 
@@ -61,6 +64,33 @@ export const SESSION: SessionDocument = {
   events: [{ author: PEER_A, kind: 'proposed', time: TIME }],
 };
 
+export const LEADER: LeaderDocument = {
+  peerId: PEER_A,
+  term: 7,
+  since: TIME,
+  votes: [PEER_A, PEER_B],
+  epoch: 2,
+  self: true,
+};
+
+export const TERMS: readonly TermDocument[] = [
+  { term: 6, leader: PEER_B, since: TIME, until: TIME, trigger: 'start' },
+  { term: 7, leader: PEER_A, since: TIME, until: null, trigger: 'closed' },
+];
+
+export const JOB: JobDocument = {
+  id: '33'.repeat(16),
+  kind: 'refresh',
+  subject: 'release',
+  state: 'assigned',
+  owner: PEER_B,
+  term: 7,
+  attempt: 1,
+  createdAt: TIME,
+  endedAt: null,
+  result: null,
+};
+
 const META = {
   address: 'ucxl://a:b@c:d/x',
   version: null,
@@ -85,6 +115,8 @@ const PEER: PeerDocument = {
   rttMs: 0.4,
   version: '0.1.0',
   epoch: 2,
+  term: 7,
+  lag: 0,
   sources: ['mdns', 'announce'],
 };
 
@@ -124,11 +156,14 @@ export function fakeNode(): FakeNode {
       ready: true,
       draining: false,
       epoch: 2,
-      leader: null,
+      leader: { peerId: PEER_A, term: 7 },
+      term: 7,
+      voters: 1,
       peers: 1,
       keys: 1,
       uptimeMs: 61_000,
       components: [HEALTH],
+      warnings: ['1 voter: nobody else can change the roster when this host is gone'],
     }),
     health: async () => [HEALTH],
     unready: () => node.reasons,
@@ -146,6 +181,17 @@ export function fakeNode(): FakeNode {
     }),
     removeMember: async (peer) =>
       note('removeMember', [peer], { epoch: 3, keysStillHeld: ['release'] }),
+    promoteMember: async (peer) => note('promoteMember', [peer], { epoch: 3 }),
+    demoteMember: async (peer) => note('demoteMember', [peer], { epoch: 4 }),
+    recoverRoster: async (voters) =>
+      note('recoverRoster', [voters], { state: 'done', epoch: 3, voters, waitingFor: [] }),
+    leader: () => LEADER,
+    terms: () => TERMS,
+    transferLeadership: async (...to) =>
+      note('transferLeadership', to, { peerId: PEER_B, term: 8 }),
+    stepDown: async () => note('stepDown', [], { term: 7 }),
+    jobs: () => [JOB],
+    submitJob: async (request) => note('submitJob', [request], JOB),
     leave: async () => note('leave', [], { epoch: 3 }),
     invite: async (request) =>
       note('invite', [request], { invitation: 'bzzz1abc', expiresAt: TIME }),

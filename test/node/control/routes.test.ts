@@ -4,7 +4,7 @@ import { BzzzError, ERRORS, type ErrorCode } from '../../../src/base/errors.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { ROUTES } from '../../../src/node/control/app.ts';
 import { failure } from '../../../src/node/control/schemas.ts';
-import { KEY, PEER_B, SESSION, SIGNED } from './fake-services.ts';
+import { JOB, KEY, LEADER, PEER_A, PEER_B, SESSION, SIGNED, TERMS } from './fake-services.ts';
 import { Harness } from './harness.ts';
 
 let h: Harness;
@@ -26,7 +26,16 @@ const GOOD: Record<string, [path: string, body?: unknown]> = {
   'GET /v1/peers': ['/v1/peers'],
   'GET /v1/roster': ['/v1/roster'],
   'POST /v1/roster/remove': ['/v1/roster/remove', { peer: PEER_B }],
+  'POST /v1/roster/promote': ['/v1/roster/promote', { peer: PEER_B }],
+  'POST /v1/roster/demote': ['/v1/roster/demote', { peer: PEER_B }],
+  'POST /v1/roster/recover': ['/v1/roster/recover', { voters: [PEER_A], confirm: 'lab' }],
   'POST /v1/leave': ['/v1/leave'],
+  'GET /v1/leader': ['/v1/leader'],
+  'GET /v1/leader/history': ['/v1/leader/history'],
+  'POST /v1/leader/transfer': ['/v1/leader/transfer', { to: PEER_B }],
+  'POST /v1/leader/step-down': ['/v1/leader/step-down'],
+  'GET /v1/jobs': ['/v1/jobs'],
+  'POST /v1/jobs': ['/v1/jobs', { kind: 'refresh', subject: 'release' }],
   'POST /v1/invitations': ['/v1/invitations', {}],
   'GET /v1/invitations': ['/v1/invitations'],
   'DELETE /v1/invitations/:id': ['/v1/invitations/aa'],
@@ -118,6 +127,47 @@ describe('what reaches the node', () => {
     await h.call('POST', '/v1/invitations', {});
     expect(h.node.calls).toEqual([
       ['invite', { role: 'persistent', noVoter: false, ttlMs: 3_600_000 }],
+    ]);
+  });
+
+  it('members by id, name, prefix and as tables print them', async () => {
+    const spellings = [PEER_B, 'shelf', PEER_B.slice(0, 12), '12D3KooW..wTsMz9n', '12D3KooW..Mz9n'];
+    for (const peer of spellings) {
+      for (const verb of ['promote', 'demote', 'remove']) {
+        expect((await h.call('POST', `/v1/roster/${verb}`, { peer })).status, peer).toBe(200);
+      }
+      expect((await h.call('POST', '/v1/leader/transfer', { to: peer })).status).toBe(200);
+    }
+    const once = [
+      ['promoteMember', PEER_B],
+      ['demoteMember', PEER_B],
+      ['removeMember', PEER_B],
+      ['transferLeadership', PEER_B],
+    ];
+    expect(h.node.calls).toEqual(spellings.flatMap(() => once));
+  });
+
+  it('a transfer to nobody in particular', async () => {
+    const answer = await h.call('POST', '/v1/leader/transfer', {});
+    expect(answer.json).toEqual({ peerId: PEER_B, term: 8 });
+    expect(h.node.calls).toEqual([['transferLeadership']]);
+  });
+
+  it('a recovery that is confirmed by the name of the cluster', async () => {
+    const body = { voters: ['shelf', PEER_A], confirm: 'lab' };
+    const answer = await h.call('POST', '/v1/roster/recover', body);
+    const voters = [PEER_B, PEER_A];
+    expect(answer.json).toEqual({ state: 'done', epoch: 3, voters, waitingFor: [] });
+    expect(h.node.calls).toEqual([['recoverRoster', voters]]);
+  });
+
+  it('a job with the id that its caller chose, or none', async () => {
+    const job = { kind: 'repair', subject: 'release laptop', id: 'mine' };
+    expect((await h.call('POST', '/v1/jobs', job)).status).toBe(201);
+    await h.call('POST', '/v1/jobs', { kind: 'index', subject: 'é'.repeat(512) });
+    expect(h.node.calls).toEqual([
+      ['submitJob', job],
+      ['submitJob', { kind: 'index', subject: 'é'.repeat(512) }],
     ]);
   });
 
@@ -245,6 +295,26 @@ describe('errors', () => {
     ['POST', '/v1/keys/release/verify', { message: '', signature: 'x' }, 400, /signature/],
     ['POST', '/v1/invitations', { role: 'king' }, 400, /role/],
     ['POST', '/v1/invitations', { ttlMs: LIMITS.invitationTtlMs + 1 }, 400, /ttlMs/],
+    ['POST', '/v1/roster/promote', {}, 400, /peer/],
+    ['POST', '/v1/roster/promote', { peer: 'nobody' }, 404, /no member nobody/],
+    ['POST', '/v1/roster/demote', { peer: '' }, 400, /peer/],
+    ['POST', '/v1/leader/transfer', { to: 'nobody' }, 404, /no member nobody/],
+    ['POST', '/v1/leader/transfer', { to: null }, 400, /to/],
+    ['POST', '/v1/roster/recover', { voters: [PEER_A] }, 400, /confirm/],
+    ['POST', '/v1/roster/recover', { voters: [PEER_A], confirm: 'Lab' }, 400, /confirm: Lab/],
+    ['POST', '/v1/roster/recover', { voters: [], confirm: 'lab' }, 400, /voters/],
+    ['POST', '/v1/roster/recover', { voters: ['x'], confirm: 'lab' }, 404, /no member x/],
+    [
+      'POST',
+      '/v1/roster/recover',
+      { voters: [PEER_B, 'shelf'], confirm: 'lab' },
+      400,
+      /shelf .*twice/,
+    ],
+    ['POST', '/v1/jobs', { kind: 'dance', subject: 'x' }, 400, /kind/],
+    ['POST', '/v1/jobs', { kind: 'index', subject: '' }, 400, /subject/],
+    ['POST', '/v1/jobs', { kind: 'index', subject: 'é'.repeat(513) }, 400, /subject.*1024 bytes/],
+    ['POST', '/v1/jobs', { kind: 'index', subject: 'x', id: 'i'.repeat(64) }, 400, /id/],
     ['GET', '/v1/keys/release/export?format=gif', undefined, 400, /format/],
     ['GET', '/v1/status?colour=red', undefined, 400, /colour/],
     ['GET', '/v1/nowhere', undefined, 404, /no route/],
@@ -340,4 +410,21 @@ it('documents are those of the services, field by field', async () => {
   expect((await h.get('/v1/keys/release')).json).toEqual(KEY);
   expect((await h.get('/v1/sessions/efef')).json).toEqual(SESSION);
   expect((await h.call('POST', '/v1/sign', { key: 'k', message: '' })).json).toEqual(SIGNED);
+  expect((await h.get('/v1/leader')).json).toEqual(LEADER);
+  expect((await h.get('/v1/leader/history')).json).toEqual(TERMS);
+  expect((await h.get('/v1/jobs')).json).toEqual([JOB]);
+  expect((await h.get('/v1/status')).json).toEqual(await h.node.status());
+  expect((await h.get('/v1/peers')).json).toEqual(h.node.peers());
+});
+
+it('no leader is 503, with the reason', async () => {
+  const original = h.node.leader;
+  h.node.set('leader', () => {
+    const details = { have: 1, need: 2 };
+    throw new BzzzError('NO_LEADER', 'no leader for 3 s', { why: '1 of 3 voters', details });
+  });
+  const { status, json } = await h.get('/v1/leader');
+  expect(status).toBe(503);
+  expect(json.error).toMatchObject({ code: 'NO_LEADER', details: { have: 1, need: 2 } });
+  h.node.set('leader', original);
 });
