@@ -28,6 +28,10 @@ export const LIMITS = {
   invitationAddresses: 8,
   /** A voter's sealed vote. */
   voteBytes: 512,
+  /** Votes of a majority of 16 voters, and what they are for. */
+  leaderCertificateBytes: 3_072,
+  /** The leader's word that it leads counts so long, and is renewed well before. */
+  leaderHeadLifeMs: 24 * 3_600_000,
   /** A stranger may stay this long to join. */
   strangerMs: 10_000,
   /** A frame of a long-lived direct stream: a message of 1 MiB and its envelope. */
@@ -58,6 +62,23 @@ export const LIMITS = {
   sessionTtlMs: 600_000,
   /** What a job is about, as UTF-8. */
   jobSubjectBytes: 1_024,
+  jobResultBytes: 1_024,
+  /** Jobs in the leader's table; the ones that ended first go first. */
+  jobs: 4_096,
+  /** Jobs given to one owner at a time, and named in one message. */
+  jobsPerOwner: 64,
+  /** Earlier owners that a job remembers. */
+  jobOwners: 8,
+  /** Attempts that failed or were lost, until the job counts as failed. */
+  jobFailures: 5,
+  /** Changes of the job table that wait for the next write. */
+  jobQueue: 4_096,
+  /** Ended jobs that one executor remembers. */
+  jobRecords: 8_192,
+  snapshotChunkBytes: 32_768,
+  snapshotChunks: 4_096,
+  /** Chunks in one message between voters, together. */
+  snapshotFrameBytes: 524_288,
   gossipBytes: 65_536,
   announcementBytes: 4_096,
   announceAgeMs: 30_000,
@@ -67,6 +88,8 @@ export const LIMITS = {
   /** A stored value: candidates of up to 16 authors, or a certificate. */
   recordBytes: 131_072,
   candidateBytes: 4_096,
+  /** A mutable head. */
+  headBytes: 4_096,
   candidates: 16,
   recordStoreBytes: 256 * 1_048_576,
   replication: 5,

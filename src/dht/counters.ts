@@ -11,6 +11,8 @@ const EVENTS = [
   'rubbish',
   /** A peer acknowledged a write and did not have the value when it was read back. */
   'falseAck',
+  /** A record that this node's roster is too old to judge. */
+  'ahead',
   /** A local copy that no longer passes its checks. */
   'localCorrupt',
   'put',

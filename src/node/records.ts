@@ -10,6 +10,7 @@ import { RecordGuard } from '../dht/guard.ts';
 import { type DhtOptions, DhtStore } from '../dht/kad.ts';
 import { kadInit } from '../dht/options.ts';
 import { createRules } from '../dht/rules.ts';
+import { leaderKind } from '../election/leader-kind.ts';
 import { certificateKind } from '../mpc/certificate.ts';
 import type { RecordsPort } from '../mpc/party-ports.ts';
 import { proposalKind } from '../mpc/proposal-kind.ts';
@@ -54,10 +55,10 @@ export interface Records {
 /** Lays down rules and guard; nothing is opened or started. */
 export function planRecords(options: RecordsOptions, deps: RecordsDeps): RecordsPlan {
   const { store, journal, roster, clock, random, log } = deps;
-  const recordRules = rulesOf(roster);
+  const counters = new Counters();
+  const recordRules = rulesOf(roster, counters);
   const namespaces = recordNamespaces(recordRules);
   const rules = createRules(namespaces);
-  const counters = new Counters();
   const guard = new RecordGuard(store.db, {}, { rules, clock, counters });
   return {
     kad: kadInit(roster.view.tag, namespaces, counters),
@@ -78,7 +79,7 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   };
 }
 
-function rulesOf(roster: RosterService): RecordRules {
+function rulesOf(roster: RosterService, counters: Counters): RecordRules {
   const { clusterId, clusterName } = roster.view;
   return {
     kinds: [
@@ -86,6 +87,7 @@ function rulesOf(roster: RosterService): RecordRules {
       proposalKind(clusterId, clusterName),
       resultKind(clusterName, clusterId),
       rosterKind(clusterName, (epoch, bytes) => verifyEntryRecord(roster.chain, epoch, bytes)),
+      leaderKind(clusterName, { chain: () => roster.chain, ahead: () => counters.add('ahead') }),
     ],
     isKnown: (peer) => roster.view.standing(peer) !== 'stranger',
   };

@@ -10,6 +10,7 @@
  * | result           | `ucxl://mpc:sign@<cluster>:<request>/result`                   |
  * | roster entry     | `ucxl://roster:chain@<cluster>:membership/<epoch>`             |
  * | announcement     | `ucxl://n-...:node@<cluster>:registry/self`                    |
+ * | leader           | `ucxl://leader:slurp@<cluster>:election/current`               |
  *
  * Ids are 32 bytes: 64 hex digits everywhere else, 52 characters of base32 inside an address, where
  * a name has at most 63.
@@ -37,7 +38,8 @@ export type FixedAddress =
     }
   | { readonly record: 'result'; readonly cluster: string; readonly requestId: string }
   | { readonly record: 'membership'; readonly cluster: string; readonly epoch: Epoch }
-  | { readonly record: 'registry'; readonly cluster: string; readonly agent: string };
+  | { readonly record: 'registry'; readonly cluster: string; readonly agent: string }
+  | { readonly record: 'leader'; readonly cluster: string };
 
 /** @param keyId 64 hex digits. Every builder throws INVALID_ADDRESS for a bad cluster name. */
 export const certificateAddress = (cluster: string, keyId: string): Address =>
@@ -61,6 +63,9 @@ export const membershipAddress = (cluster: string, epoch: number): Address =>
 export const registryAddress = (cluster: string, peer: PeerId): Address =>
   fixed(selfAgent(peer), 'node', cluster, 'registry', 'self');
 
+export const leaderAddress = (cluster: string): Address =>
+  fixed('leader', 'slurp', cluster, 'election', 'current');
+
 /** @returns undefined for an address that no protocol of ours has taken. */
 export function recogniseFixed(address: Address): FixedAddress | undefined {
   const { agent, role, project: cluster, task, path } = address;
@@ -75,6 +80,9 @@ export function recogniseFixed(address: Address): FixedAddress | undefined {
     case 'roster:chain':
       if (task !== 'membership' || !/^(?:0|[1-9][0-9]{0,8})$/.test(path)) return undefined;
       return { record: 'membership', cluster, epoch: Number(path) as Epoch };
+    case 'leader:slurp':
+      if (task !== 'election' || path !== 'current') return undefined;
+      return { record: 'leader', cluster };
     case 'mpc:sign':
       if (id === undefined || path !== 'result') return undefined;
       return { record: 'result', cluster, requestId: id };

@@ -14,12 +14,12 @@ export interface RecordFacts {
   readonly type: string;
   /** ISO 8601 UTC, when the record carries a time. */
   readonly time?: string;
+  /** ISO 8601 UTC; from then on it is an answer only to those who ask for stale ones. */
+  readonly expires?: string;
 }
 
-export interface RecordKind {
+interface AnyKind {
   readonly name: string;
-  /** `one`: self-proving, all valid copies are equal. `perAuthor`: one candidate per author. */
-  readonly copies: 'one' | 'perAuthor';
   readonly maxBytes: number;
   /** Whether this kind stands at `address`. */
   matches(address: Address): boolean;
@@ -29,3 +29,24 @@ export interface RecordKind {
    */
   verify(address: Address, bytes: Uint8Array): RecordFacts;
 }
+
+/** What never changes once it stands. */
+export interface ImmutableKind extends AnyKind {
+  /** `one`: self-proving, all valid copies are equal. `perAuthor`: one candidate per author. */
+  readonly copies: 'one' | 'perAuthor';
+}
+
+/**
+ * Where a head stands among the heads of its series: by epoch, then by seq, and by the larger CID
+ * where both are equal. Never by a wall clock.
+ */
+export type HeadOrder = readonly [epoch: number, seq: number];
+
+/** A mutable head: of all valid ones the highest stands, and takes the place of every lower one. */
+export interface HeadKind extends AnyKind {
+  readonly copies: 'newest';
+  /** Of bytes that `verify` let pass. @throws BAD_MESSAGE for bytes that it would not. */
+  order(bytes: Uint8Array): HeadOrder;
+}
+
+export type RecordKind = ImmutableKind | HeadKind;

@@ -1,6 +1,6 @@
 /**
- * The store's namespaces for immutable records: `i` self-proving, `c` one candidate an author, `m`
- * content. Mutable heads (`h`) are not part of this version, and the store refuses their keys.
+ * The store's namespaces: of immutable records `i` self-proving, `c` one candidate an author, `m`
+ * content; of mutable ones `h`, heads.
  *
  * `merge` forms a semilattice (commutative, associative, idempotent), so copies that met in any
  * order on any store end up equal. It may trust its inputs: the store validates before it merges.
@@ -17,13 +17,15 @@ import {
   encodeCandidates,
   openCandidates,
   openContent,
+  openHead,
   openOne,
+  orderOfHead,
   type RecordRules,
   STORED_BYTES,
 } from './records.ts';
 
 /** Names of the namespaces, `/ucxl/<name>/<suffix>`. */
-export const NAMESPACES = { one: 'i', perAuthor: 'c', content: 'm' } as const;
+export const NAMESPACES = { one: 'i', perAuthor: 'c', content: 'm', newest: 'h' } as const;
 
 /** The namespaces of this layer. The store adds its own `probe`. */
 export function recordNamespaces(rules: RecordRules): readonly Namespace[] {
@@ -46,6 +48,12 @@ export function recordNamespaces(rules: RecordRules): readonly Namespace[] {
       validate: (suffix, value) => void openContent(suffix, value),
       // Two valid contents of one CID are equal.
       merge: (_suffix, a) => a,
+    },
+    {
+      name: NAMESPACES.newest,
+      maxBytes: STORED_BYTES.newest,
+      validate: (suffix, value) => void openHead(rules, suffix, value),
+      merge: (suffix, a, b) => mergeHeads(rules, suffix, a, b),
     },
   ];
 }
@@ -72,6 +80,15 @@ function mergeCandidates(a: Uint8Array, b: Uint8Array): Uint8Array {
   }
   const sorted = [...byAuthor.values()].sort((x, y) => compareText(x.author, y.author));
   return encodeCandidates(left.series, sorted.slice(0, LIMITS.candidates));
+}
+
+/** The order of heads: higher epoch, higher seq, larger CID (docs/addresses.md). */
+function mergeHeads(rules: RecordRules, suffix: string, a: Uint8Array, b: Uint8Array): Uint8Array {
+  if (equalBytes(a, b)) return a;
+  const left = orderOfHead(rules, suffix, a);
+  const right = orderOfHead(rules, suffix, b);
+  const [epoch, seq] = [left.order[0] - right.order[0], left.order[1] - right.order[1]];
+  return (epoch || seq || compareBodies(left.body, right.body)) >= 0 ? a : b;
 }
 
 const compareBodies = (a: Uint8Array, b: Uint8Array): number =>

@@ -6,13 +6,23 @@ import { BzzzError } from '../base/errors.ts';
 import { type Address, type ConcreteAddress, format, series, seriesId } from './address.ts';
 import type { RecordKind } from './kinds.ts';
 import { NAMESPACES } from './namespaces.ts';
-import { type Copy, openCandidates, openContent, openOne, type RecordRules } from './records.ts';
+import {
+  type Copy,
+  openCandidates,
+  openContent,
+  openHead,
+  openOne,
+  type RecordRules,
+} from './records.ts';
 
 export interface Place {
   readonly namespace: string;
   readonly suffix: string;
-  /** A candidate set may still grow; everything else is the same everywhere, for ever. */
-  readonly grows: boolean;
+  /**
+   * `never`: the same everywhere, for ever. `grows`: a candidate set may get more candidates.
+   * `replaced`: a head gives way to a newer one at any moment.
+   */
+  readonly changes: 'never' | 'grows' | 'replaced';
   /** Valid copies by rising CID. @throws BAD_MESSAGE. */
   open(value: Uint8Array): readonly Copy[];
 }
@@ -23,26 +33,22 @@ export const placeKey = (place: Place): string => `${place.namespace}/${place.su
 /** @param kind the one that stands at `address`. */
 export function recordPlace(rules: RecordRules, kind: RecordKind, address: Address): Place {
   const suffix = seriesId(series(address));
-  return kind.copies === 'one'
-    ? {
-        namespace: NAMESPACES.one,
-        suffix,
-        grows: false,
-        open: (value) => [openOne(rules, suffix, value)],
-      }
-    : {
-        namespace: NAMESPACES.perAuthor,
-        suffix,
-        grows: true,
-        open: (value) => openCandidates(rules, suffix, value),
-      };
+  const at = { namespace: NAMESPACES[kind.copies], suffix };
+  switch (kind.copies) {
+    case 'one':
+      return { ...at, changes: 'never', open: (value) => [openOne(rules, suffix, value)] };
+    case 'perAuthor':
+      return { ...at, changes: 'grows', open: (value) => openCandidates(rules, suffix, value) };
+    case 'newest':
+      return { ...at, changes: 'replaced', open: (value) => [openHead(rules, suffix, value)] };
+  }
 }
 
 /** @param cid text of a content CID. */
 export const contentPlace = (cid: string): Place => ({
   namespace: NAMESPACES.content,
   suffix: cid,
-  grows: false,
+  changes: 'never',
   open: (value) => [openContent(cid, value)],
 });
 
@@ -50,7 +56,7 @@ export const contentPlace = (cid: string): Place => ({
 export function pinnedPlace(address: ConcreteAddress): Place {
   if (address.temporal.form === 'pin') return contentPlace(address.temporal.cid);
   throw new BzzzError('NOT_FOUND', `no record stands at ${format(address)}`, {
-    why: 'mutable heads and their versions are not part of this version of bzzz',
+    why: 'an address without a record of a protocol has no versions in this version of bzzz',
     hint: 'ask for the pinned address (*=CID) that `bzzz put` printed',
   });
 }

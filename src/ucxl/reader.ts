@@ -32,7 +32,7 @@ export interface ReadOptions {
   readonly fresh?: boolean;
   /**
    * Asks the network although a local copy exists.
-   * @default true for candidate sets, false for everything that is the same everywhere.
+   * @default true for candidate sets and heads, false for what is the same everywhere.
    */
   readonly merge?: boolean;
   /** Only what this node has stored; never cached. */
@@ -98,7 +98,7 @@ export class VerifiedReader {
       return { ...cached, source: 'cache' };
     }
     this.#counters.misses++;
-    const merge = options.merge ?? place.grows;
+    const merge = options.merge ?? place.changes !== 'never';
     const variant = `${merge}/${options.timeoutMs}`;
     const flights = this.#flights.get(placeKey(place)) ?? new Map<string, Promise<Reading>>();
     this.#flights.set(placeKey(place), flights);
@@ -141,10 +141,12 @@ export class VerifiedReader {
   #keep(place: Place, merge: boolean, reading: Reading): void {
     // The next read may meet an honest holder.
     if (reading.refusal !== undefined) return;
+    // Nobody tells this node when a head was replaced, and a leader of before is no answer.
+    if (place.changes === 'replaced') return;
     // Part of a set is good for who asked for no more, not for those who ask for all there is.
-    if (place.grows && !merge) return;
+    if (place.changes === 'grows' && !merge) return;
     const bytes = reading.copies.reduce((sum, copy) => sum + copy.bytes.length, 0);
-    const positiveTtlMs = place.grows ? this.#ttlMs : undefined;
+    const positiveTtlMs = place.changes === 'grows' ? this.#ttlMs : undefined;
     const ttlMs = reading.copies.length === 0 ? NEGATIVE_TTL_MS : positiveTtlMs;
     this.#cache.set(placeKey(place), reading, bytes, ttlMs);
   }

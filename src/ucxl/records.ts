@@ -1,10 +1,11 @@
 /**
- * The stored form of immutable records, and their check. A record carries its own series, so that a
+ * The stored form of records, and their check. A record carries its own series, so that a
  * valid record of one key is worthless under another.
  *
  * ```
  * one         {v: 1, series, body}                              /ucxl/i/<series id>
  * perAuthor   {v: 1, series, candidates: [{author, body}]}      /ucxl/c/<series id>
+ * newest      {v: 1, series, body}                              /ucxl/h/<series id>
  * content     the bytes themselves                              /ucxl/m/<CID>
  * ```
  *
@@ -19,7 +20,7 @@ import { contentCid, decode, encode, field } from '../base/codec.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Address, series, seriesId } from './address.ts';
-import type { RecordFacts, RecordKind } from './kinds.ts';
+import type { HeadKind, HeadOrder, RecordFacts, RecordKind } from './kinds.ts';
 import { parseSeries } from './parse.ts';
 
 /** What a store must know to judge records. */
@@ -39,6 +40,8 @@ export interface Copy {
   readonly type: string;
   /** ISO 8601 UTC; null when the record carries no time. */
   readonly time: string | null;
+  /** ISO 8601 UTC; null for what never expires. */
+  readonly expires: string | null;
   /** Text of the content CID of `bytes`. */
   readonly pin: string;
   readonly bytes: Uint8Array;
@@ -59,6 +62,7 @@ const CANDIDATE_FRAME_BYTES = 128;
 export const STORED_BYTES = {
   one: LIMITS.recordBytes + FRAME_BYTES,
   perAuthor: LIMITS.candidates * (LIMITS.candidateBytes + CANDIDATE_FRAME_BYTES) + FRAME_BYTES,
+  newest: LIMITS.headBytes + FRAME_BYTES,
 } as const;
 
 const seriesText = field.text(LIMITS.addressBytes);
@@ -87,7 +91,7 @@ export function encodeCopy(
   address: Address,
   { writer, bytes }: Copy,
 ): Uint8Array {
-  if (kind.copies === 'one' || writer === null) return encodeOne(series(address), bytes);
+  if (kind.copies !== 'perAuthor' || writer === null) return encodeOne(series(address), bytes);
   if (!rules.isKnown(writer)) throw refused(`candidate of ${writer}, who was never a member`);
   return encodeCandidates(series(address), [{ author: writer, body: bytes }]);
 }
@@ -106,7 +110,7 @@ export const encodeCandidates = (
     candidates: [...candidates].sort((a, b) => compareText(a.author, b.author)),
   });
 
-/** Form only. @throws BAD_MESSAGE. */
+/** Form only, of one record or head. @throws BAD_MESSAGE. */
 export const decodeOne = (value: Uint8Array) =>
   decode('record', oneSchema, value, STORED_BYTES.one);
 
@@ -122,6 +126,24 @@ export function openOne(rules: RecordRules, suffix: string, value: Uint8Array): 
   const stored = decodeOne(value);
   const address = boundAddress(stored.series, suffix);
   return verifyBody(kindAt(rules.kinds, address, 'one'), address, stored.body);
+}
+
+/** The same for a head. @throws BAD_MESSAGE. */
+export function openHead(rules: RecordRules, suffix: string, value: Uint8Array): Copy {
+  const stored = decodeOne(value);
+  const address = boundAddress(stored.series, suffix);
+  return verifyBody(kindAt(rules.kinds, address, 'newest'), address, stored.body);
+}
+
+/** A valid head's body and its place among the heads of its series. @throws BAD_MESSAGE. */
+export function orderOfHead(
+  rules: RecordRules,
+  suffix: string,
+  value: Uint8Array,
+): { readonly order: HeadOrder; readonly body: Uint8Array } {
+  const { series: canonicalSeries, body } = decodeOne(value);
+  const address = boundAddress(canonicalSeries, suffix);
+  return { order: kindAt(rules.kinds, address, 'newest').order(body), body };
 }
 
 /**
@@ -149,7 +171,8 @@ export function openContent(suffix: string, value: Uint8Array): Copy {
   }
   const pin = contentCid(value).toString();
   if (pin !== suffix) throw refused(`content ${pin} under the key of ${suffix}`);
-  return { writer: null, type: 'application/octet-stream', time: null, pin, bytes: value };
+  const type = 'application/octet-stream';
+  return { writer: null, type, time: null, expires: null, pin, bytes: value };
 }
 
 /** @returns the one kind at `address`, or undefined. @throws BAD_MESSAGE when two claim it. */
@@ -163,21 +186,24 @@ export function findKind(kinds: readonly RecordKind[], address: Address): Record
 
 /** Verifies a body by its kind, size first. @throws BAD_MESSAGE. */
 export function verifyBody(kind: RecordKind, address: Address, body: Uint8Array): Copy {
-  const atMost = Math.min(kind.maxBytes, bodyLimit(kind));
+  const atMost = Math.min(kind.maxBytes, BODY_BYTES[kind.copies]);
   if (body.length > atMost) {
     throw refused(`${kind.name} of ${body.length} bytes, at most ${atMost}`);
   }
-  const { writer, type, time } = verified(kind, address, body);
+  const { writer, type, time = null, expires = null } = verified(kind, address, body);
   const pin = contentCid(body).toString();
-  return { writer, type, time: time ?? null, pin, bytes: body };
+  return { writer, type, time, expires, pin, bytes: body };
 }
 
 /** Order of CIDs by their bytes: base32 text sorts digits before letters, another order. */
 export const comparePins = (a: string, b: string): number =>
   compareBytes(CID.parse(a).bytes, CID.parse(b).bytes);
 
-const bodyLimit = (kind: RecordKind): number =>
-  kind.copies === 'one' ? LIMITS.recordBytes : LIMITS.candidateBytes;
+const BODY_BYTES = {
+  one: LIMITS.recordBytes,
+  perAuthor: LIMITS.candidateBytes,
+  newest: LIMITS.headBytes,
+} as const;
 
 const refused = (message: string, cause?: unknown): BzzzError =>
   new BzzzError('BAD_MESSAGE', message, cause === undefined ? {} : { cause });
@@ -202,6 +228,11 @@ function boundAddress(canonicalSeries: string, suffix: string): Address {
   }
 }
 
+function kindAt<C extends RecordKind['copies']>(
+  kinds: readonly RecordKind[],
+  address: Address,
+  copies: C,
+): C extends 'newest' ? HeadKind : RecordKind;
 function kindAt(
   kinds: readonly RecordKind[],
   address: Address,

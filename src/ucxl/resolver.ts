@@ -2,16 +2,17 @@
  * From addresses to verified bytes and back.
  *
  * Cached: self-proving records and content until evicted, candidate sets for a time (they may still
- * grow), "nothing there" for 5 s.
+ * grow), "nothing there" for 5 s. Heads are not: each read of one asks a majority of its holders.
  *
- * Immutable records only: where no record kind stands and no pin is given there would be a mutable
- * head, which this version does not have.
+ * Where no record kind stands and no pin is given there would be a head with versions, which this
+ * version does not have.
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
 import { contentCid } from '../base/codec.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { Clock } from '../base/ports.ts';
 import type { PutOptions, PutOutcome } from '../dht/store.ts';
 import { type Address, type ConcreteAddress, format, series, type UcxlAddress } from './address.ts';
 import { expandSelf, requireWritable, selfAgent } from './agents.ts';
@@ -26,7 +27,15 @@ import {
   VerifiedReader,
 } from './reader.ts';
 import { type Copy, encodeCopy, findKind, type RecordRules, verifyBody } from './records.ts';
-import { hasPin, notFound, requireBare, requireUsedBase, selectCopy, versionOf } from './select.ts';
+import {
+  expired,
+  hasPin,
+  notFound,
+  requireBare,
+  requireUsedBase,
+  selectCopy,
+  versionOf,
+} from './select.ts';
 
 export interface ResolverOptions {
   /** @default true (`BZZZ_CACHE_ENABLED`) */
@@ -46,7 +55,7 @@ export interface ResolverDependencies extends ReaderDependencies {
 export interface Resolved {
   /** Canonical, as asked for, `self` replaced, without fragment. */
   readonly address: string;
-  /** 1 for a self-proving record; null for candidates and bare content. */
+  /** 1 for a self-proving record; null for candidates, heads and bare content. */
   readonly version: number | null;
   /** CIDv1 raw sha2-256 of `bytes`. */
   readonly pin: string;
@@ -56,7 +65,7 @@ export interface Resolved {
   /** ISO 8601 UTC. */
   readonly time: string | null;
   readonly source: 'cache' | 'local' | 'dht';
-  /** Immutable records never are. */
+  /** A head past its time, asked for with `?stale`. Immutable records never are. */
   readonly stale: boolean;
   /** Members whose copy was seen by the read that found it. */
   readonly holders: readonly PeerId[];
@@ -79,6 +88,7 @@ export class Resolver {
   readonly #rules: RecordRules;
   readonly #reader: VerifiedReader;
   readonly #own: string;
+  readonly #clock: Clock;
 
   constructor(options: ResolverOptions, dependencies: ResolverDependencies) {
     const { cacheEnabled = true, cacheMaxBytes = CACHE_BYTES, cacheTtlMs = CACHE_TTL_MS } = options;
@@ -86,6 +96,7 @@ export class Resolver {
     this.#rules = dependencies.rules;
     this.#reader = new VerifiedReader(readerOptions, dependencies);
     this.#own = selfAgent(dependencies.self);
+    this.#clock = dependencies.clock;
   }
 
   get counters(): ReadCounters {
@@ -140,8 +151,8 @@ export class Resolver {
 
   /**
    * What stands at an address, verified.
-   * @throws INVALID_ADDRESS also for a pattern; NOT_FOUND; TEMPORAL_OUT_OF_RANGE; what the store
-   * throws.
+   * @throws INVALID_ADDRESS also for a pattern; NOT_FOUND, also for a head past its time unless the
+   * address says `?stale`; TEMPORAL_OUT_OF_RANGE; what the store throws.
    */
   async resolve(address: Address | string, options: ReadOptions = {}): Promise<Resolved> {
     const target = this.#concrete(address);
@@ -150,6 +161,8 @@ export class Resolver {
     const reading = await this.#readFor(target, kind, options);
     if (reading.copies.length === 0) throw notFound(target, refusalText(reading));
     const { copy, version } = selectCopy(target, reading.copies, kind);
+    const stale = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
+    if (stale && target.query.stale !== true) throw expired(target, copy);
     return {
       address: format({ ...target, fragment: '' }),
       version,
@@ -159,7 +172,7 @@ export class Resolver {
       writer: copy.writer,
       time: copy.time,
       source: reading.source,
-      stale: false,
+      stale,
       holders: reading.holders,
       bytes: new Uint8Array(copy.bytes),
     };
@@ -191,7 +204,7 @@ export class Resolver {
     const place = recordPlace(this.#rules, kind, target);
     const reading = await this.#reader.read(place, options);
     // A set may have grown since it was cached: before a pin is said to be missing, look again.
-    const mayBeOld = place.grows && reading.source === 'cache';
+    const mayBeOld = place.changes === 'grows' && reading.source === 'cache';
     if (!mayBeOld || hasPin(target, reading.copies)) return reading;
     return this.#reader.read(place, { ...options, fresh: true });
   }

@@ -1,16 +1,16 @@
 /**
- * Which copy of an immutable record an address means. A self-proving record is its only version,
- * number 1; so every temporal that includes version 1 finds it:
+ * Which copy of a record an address means. A self-proving record is its only version, number 1; so
+ * every temporal that includes version 1 finds it. Of a head the newest is kept, and no version:
  *
- * | temporal            | self-proving record             | candidates                         |
+ * | temporal            | self-proving record             | candidates, head                   |
  * | ------------------- | ------------------------------- | ---------------------------------- |
- * | latest              | the record                      | the smallest CID                   |
+ * | latest              | the record                      | the smallest CID; the head         |
  * | `*~` `*~1`          | the record                      | out of range: they are no versions |
  * | `~~N` `^^N`         | the record if base +- N is 1    | only `~~0` and `^^0` without base  |
  * | `*@T`               | the record if its time is <= T  | out of range                       |
- * | `*=CID`             | the record if its CID is that   | the candidate with that CID        |
+ * | `*=CID`             | the record if its CID is that   | the one with that CID              |
  *
- * `siblings` and `stale` concern mutable heads and change nothing here.
+ * `stale` lets a head past its time be an answer; `siblings` changes nothing here.
  * @module
  */
 import { BzzzError } from '../base/errors.ts';
@@ -25,7 +25,7 @@ const ONLY_VERSION = 1;
 
 export interface Selected {
   readonly copy: Copy;
-  /** 1 for a self-proving record; null for a candidate, which is told apart by its pin. */
+  /** 1 for a self-proving record; null for candidates and heads, told apart by their pins. */
   readonly version: number | null;
 }
 
@@ -55,7 +55,7 @@ export function selectCopy(
     return { copy: pinned, version };
   }
   const found = version === null ? isLatest(address) : isOnlyVersion(address, first);
-  if (!found) throw outOfRange(address, version);
+  if (!found) throw outOfRange(address, kind);
   return { copy: first, version };
 }
 
@@ -98,6 +98,16 @@ export function notFound(address: ConcreteAddress, why?: string): BzzzError {
   });
 }
 
+/** NOT_FOUND for a head that nobody renewed in time. */
+export function expired(address: ConcreteAddress, { expires, writer }: Copy): BzzzError {
+  const query = { ...address.query, stale: true } as const;
+  return new BzzzError('NOT_FOUND', `what stands at ${format(address)} is past its time`, {
+    why: `${writer} let it expire at ${expires}`,
+    hint: `to see it all the same: ${format({ ...address, query })}`,
+    details: { writer, expires },
+  });
+}
+
 function isOnlyVersion(address: ConcreteAddress, record: Copy): boolean {
   const { temporal } = address;
   switch (temporal.form) {
@@ -128,18 +138,20 @@ function isLatest({ temporal, query }: ConcreteAddress): boolean {
   return counts && temporal.n === 0 && query.base === undefined;
 }
 
-function outOfRange(address: ConcreteAddress, version: number | null): BzzzError {
+/** Why a temporal names nothing, and what to ask for instead. */
+const OUT_OF_RANGE = {
+  one: ['an immutable record has one version, number 1', 'leave the temporal away, or ask for *~1'],
+  perAuthor: [
+    'one copy of each author stands here, and copies are no versions',
+    'leave the temporal away, or name a copy by its pin *=CID',
+  ],
+  newest: ['of this record only the newest is kept', 'leave the temporal away'],
+} as const;
+
+function outOfRange(address: ConcreteAddress, kind: RecordKind | undefined): BzzzError {
   const temporal = formatTemporal(address.temporal);
-  const [why, hint] =
-    version === null
-      ? [
-          'one copy of each author stands here, and copies are no versions',
-          'leave the temporal away, or name a copy by its pin *=CID',
-        ]
-      : [
-          'an immutable record has one version, number 1',
-          'leave the temporal away, or ask for *~1',
-        ];
+  const version = versionOf(kind);
+  const [why, hint] = OUT_OF_RANGE[kind?.copies ?? 'perAuthor'];
   return new BzzzError('TEMPORAL_OUT_OF_RANGE', `no version ${temporal} at ${format(address)}`, {
     why,
     hint,

@@ -278,8 +278,8 @@ describe('merge is commutative, associative and idempotent (A5)', () => {
   });
 });
 
-test('there are three namespaces; heads are not claimed before they exist', () => {
-  expect(recordNamespaces(rules).map((ns) => ns.name)).toEqual(['i', 'c', 'm']);
+test('there are four namespaces', () => {
+  expect(recordNamespaces(rules).map((ns) => ns.name)).toEqual(['i', 'c', 'm', 'h']);
 });
 
 const pinOf = (candidate: Candidate): string => contentCid(candidate.body).toString();

@@ -10,6 +10,7 @@ const copyOf = (text: string, time: string | null = PROPOSAL_TIME): Copy => ({
   writer: null,
   type: 'text/plain',
   time,
+  expires: null,
   pin: contentCid(utf8Bytes(text)).toString(),
   bytes: utf8Bytes(text),
 });
