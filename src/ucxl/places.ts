@@ -56,7 +56,7 @@ export const contentPlace = (cid: string): Place => ({
 export function pinnedPlace(address: ConcreteAddress): Place {
   if (address.temporal.form === 'pin') return contentPlace(address.temporal.cid);
   throw new BzzzError('NOT_FOUND', `no record stands at ${format(address)}`, {
-    why: 'an address without a record of a protocol has no versions in this version of bzzz',
+    why: "an operator's mutable heads and their versions are not part of this version of bzzz",
     hint: 'ask for the pinned address (*=CID) that `bzzz put` printed',
   });
 }

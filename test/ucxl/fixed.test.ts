@@ -7,6 +7,7 @@ import { expandSelf, keyAgent, requireWritable, selfAgent } from '../../src/ucxl
 import {
   certificateAddress,
   eventsAddress,
+  leaderAddress,
   membershipAddress,
   proposalAddress,
   recogniseFixed,
@@ -55,6 +56,11 @@ describe('fixed addresses', () => {
       `ucxl://${own}:node@lab:registry/self`,
       { record: 'registry', cluster: 'lab', agent: own },
     ],
+    [
+      leaderAddress('Lab'),
+      'ucxl://leader:slurp@lab:election/current',
+      { record: 'leader', cluster: 'lab' },
+    ],
   ])('%#: built, canonical and recognised again', (address, text, fixed) => {
     expect(series(address)).toBe(text);
     expect(recogniseFixed(parseConcrete(text))).toEqual(fixed);
@@ -88,6 +94,9 @@ describe('fixed addresses', () => {
     ['a node in the role of a key', `ucxl://${own}:group@lab:key/public`],
     ['an epoch with a leading zero', 'ucxl://roster:chain@lab:membership/01'],
     ['a negative epoch', 'ucxl://roster:chain@lab:membership/-1'],
+    ['another task of the leader', 'ucxl://leader:slurp@lab:elections/current'],
+    ['something below the leader', 'ucxl://leader:slurp@lab:election/current/x'],
+    ['another role of the leader', 'ucxl://leader:slurps@lab:election/current'],
     ['the agent mpc:session as one name', `ucxl://mpc-session:x@lab:${name}/proposal`],
   ])('%s is not recognised', (_what, text) => {
     expect(recogniseFixed(parseConcrete(text))).toBeUndefined();
