@@ -148,6 +148,32 @@ export function extendChain(
   return { chain: chainOf(genesis, links, draft, checkpoint), added };
 }
 
+export interface Grown extends Extended {
+  /** Epochs of the entries that were given up, oldest first; nearly always none. */
+  readonly dropped: readonly Epoch[];
+}
+
+/**
+ * {@link extendChain} for a node's own chain. Below the checkpoint a recovery needs no consent, so
+ * whoever speaks first may have led a joining node astray. Entries that contradict such a chain
+ * take its place from the first recovery on; at the checkpoint only the right one gets through.
+ * @throws as {@link extendChain}; then nothing was given up.
+ */
+export function growChain(chain: Chain, entries: readonly Entry[], consented: Consented): Grown {
+  try {
+    return { ...extendChain(chain, entries, consented), dropped: [] };
+  } catch (thrown) {
+    const first = chain.view.recoveries[0];
+    const isFork = thrown instanceof BzzzError && thrown.code === 'ROSTER_FORK';
+    if (!isFork || first === undefined || isCheckpointReached(chain)) throw thrown;
+    const kept = chain.links.slice(0, first - 1).map((link) => link.entry);
+    const base = extendChain(createChain(chain.genesis, chain.checkpoint), kept).chain;
+    const grown = extendChain(base, entries, consented);
+    const dropped = chain.links.slice(first - 1).map((link) => link.entry.body.epoch);
+    return { ...grown, dropped };
+  }
+}
+
 function assertAllowed(before: Chain, draft: Draft, entry: Entry): void {
   const { policy } = before.genesis;
   const { epoch, change, invitationId } = entry.body;
@@ -225,19 +251,18 @@ function fork(ours: Entry, theirs: Entry): BzzzError {
       : undefined;
   const reasons = [why(['the one here', ours]), why(["the other host's", theirs])];
   const told = reasons.filter((reason) => reason !== undefined).join('; ');
-  return forkOf(ours.body.epoch, ours.hash, theirs.hash, told === '' ? undefined : told);
+  return forkOf(ours.body.epoch, ours.hash, theirs.hash, told);
 }
 
-const forkOf = (epoch: number, ours: Uint8Array, theirs: Uint8Array, why?: string): BzzzError =>
-  new BzzzError('ROSTER_FORK', `two entries of epoch ${epoch}: ${toHex(ours)}, ${toHex(theirs)}`, {
-    details: { epoch, ours: toHex(ours), theirs: toHex(theirs) },
-    ...(why === undefined
-      ? {}
-      : {
-          why,
-          hint: 'a host on the branch given up joins anew: empty data directory, `bzzz join`',
-        }),
+function forkOf(epoch: number, ours: Uint8Array, theirs: Uint8Array, recovery = ''): BzzzError {
+  const both = `two entries of epoch ${epoch}: ${toHex(ours)}, ${toHex(theirs)}`;
+  const details = { epoch, ours: toHex(ours), theirs: toHex(theirs) };
+  if (recovery === '') return new BzzzError('ROSTER_FORK', both, { details });
+  return new BzzzError('ROSTER_FORK', `${both}; ${recovery}`, {
+    hint: 'a host on the branch that is given up joins anew, with an empty data directory',
+    details,
   });
+}
 
 function chainOf(
   genesis: Genesis,

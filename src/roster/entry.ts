@@ -73,7 +73,8 @@ export interface Entry {
   readonly bytes: Uint8Array;
 }
 
-const changeSchema = z.discriminatedUnion('kind', [
+/** Of a {@link Change}, for messages that carry one. */
+export const changeSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('admit'),
     peer: rosterField.peerId,
@@ -98,7 +99,8 @@ const changeSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-const bodySchema = z
+/** Of an {@link EntryBody}, for messages and records that carry one. */
+export const bodySchema = z
   .strictObject({
     v: z.literal(1),
     epoch: field.epoch.refine((epoch) => epoch >= 1, { message: 'expected at least 1' }),

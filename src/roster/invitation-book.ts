@@ -7,11 +7,12 @@ import { z } from 'zod';
 import type { PeerId } from '../base/brands.ts';
 import { compareText, toHex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
-import { BzzzError } from '../base/errors.ts';
+import { BzzzError, type ErrorCode, toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Clock, KeyValue, Random, Signer } from '../base/ports.ts';
 import { rosterField } from './fields.ts';
 import { encodeInvitation } from './invitation.ts';
+import type { TokenStanding } from './invitation-wire.ts';
 import type { RosterService } from './service.ts';
 import { publicKeyOf, sealToken } from './token.ts';
 import type { Role } from './types.ts';
@@ -61,9 +62,30 @@ const MIN_TTL_MS = 1_000;
 /** A closed invitation stays listed for this long after its expiry. */
 const KEEP_MS = 30 * 24 * 3_600_000;
 
+/**
+ * Refusals after which an admission has not happened and will not. After any other end of an
+ * election's proposal somebody may still certify it.
+ */
+const SETTLED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CONFLICT',
+  'NOT_FOUND',
+  'NOT_A_VOTER',
+  'NOT_LEADER',
+  'NOT_SUPPORTED',
+  'REFUSED_BY_POLICY',
+  'INVALID_INVITATION',
+  'INVITATION_EXPIRED',
+  'INVITATION_REVOKED',
+  'INVITATION_USED',
+]);
+
 /** Issues, lists and revokes; see above. */
 export class InvitationBook {
   readonly #deps: BookDeps;
+  /** Admissions under way, by the id of their invitation. */
+  readonly #running = new Map<string, Set<Promise<unknown>>>();
+  /** Invitations with an admission of which nobody knows whether it will come about. */
+  readonly #unsettled = new Set<string>();
 
   constructor(deps: BookDeps) {
     this.#deps = deps;
@@ -81,7 +103,7 @@ export class InvitationBook {
         hint: 'give --ttl between 1s and 30 days, e.g. 1h',
       });
     }
-    return roster.exclusive(async ({ chain }) => {
+    return roster.exclusive(async (chain) => {
       if (!chain.view.voters.includes(roster.self)) {
         throw new BzzzError('NOT_A_VOTER', 'only a voter can invite', {
           why: `the voters are ${chain.view.voters.join(', ')}`,
@@ -116,32 +138,59 @@ export class InvitationBook {
   }
 
   /**
-   * Closes an invitation for good; again is no error.
+   * Closes an invitation for good; again is no error. Once this returns, no admission that this
+   * host decided with it is still on its way.
    * @param idOrPrefix hex, as many digits as tell it from the others.
    * @returns its id.
-   * @throws NOT_FOUND; CONFLICT: the prefix fits several, or it was used already.
+   * @throws NOT_FOUND; CONFLICT: the prefix fits several, or it was used already. LEADERSHIP_LOST:
+   * it is closed, but an admission before that may still come about.
    */
   async revoke(idOrPrefix: string): Promise<string> {
     const { roster, store } = this.#deps;
-    // In the roster's queue: once this returns, no admission that used it can still be on its way.
-    return roster.exclusive(async () => {
-      const { id, state, usedBy } = await this.#find(idOrPrefix.toLowerCase());
-      if (state === 'used') {
-        throw new BzzzError('CONFLICT', `invitation ${id} was used already`, {
-          why: `it admitted ${usedBy}`,
-          hint: 'to shut that host out: `bzzz roster remove PEER`',
-        });
-      }
-      const note = await this.#note(id);
+    const id = await roster.exclusive(async () => {
+      const issued = await this.#find(idOrPrefix.toLowerCase());
+      assertUnused(issued);
+      const note = await this.#note(issued.id);
       if (note !== undefined && !note.revoked) {
-        await store.put(id, encode({ ...note, revoked: true }), { sync: true });
+        await store.put(issued.id, encode({ ...note, revoked: true }), { sync: true });
       }
-      return id;
+      return issued.id;
+    });
+    // Whoever begins from here on finds it revoked. Not in the queue: they need it to append.
+    await Promise.allSettled(this.#running.get(id) ?? []);
+    assertUnused(await this.#find(id));
+    if (!this.#unsettled.has(id)) return id;
+    throw new BzzzError('LEADERSHIP_LOST', `invitation ${id} was revoked, perhaps too late`, {
+      why: 'an admission with it was under way when its leader was lost',
+      hint: 'see `bzzz roster` in a moment; to shut a host out: `bzzz roster remove PEER`',
     });
   }
 
-  /** What a voter must know of a token it issued itself. */
-  async standingOf(id: Uint8Array): Promise<'issued' | 'revoked' | 'unknown'> {
+  /**
+   * Runs an admission with an invitation of this book, which {@link revoke} waits for.
+   * @param work gets what the book says of it.
+   */
+  async using<T>(id: Uint8Array, work: (standing: TokenStanding) => Promise<T>): Promise<T> {
+    const key = toHex(id);
+    const running = this.#running.get(key) ?? new Set();
+    this.#running.set(key, running);
+    // Registered before the book is read, and so before `revoke` can have looked.
+    const run = this.standingOf(id).then(work);
+    running.add(run);
+    try {
+      return await run;
+    } catch (thrown) {
+      const settled = !this.#deps.roster.hasCertifier || SETTLED.has(toBzzzError(thrown).code);
+      if (!settled) this.#unsettled.add(key);
+      throw thrown;
+    } finally {
+      running.delete(run);
+      if (running.size === 0) this.#running.delete(key);
+    }
+  }
+
+  /** What is known of a token by its id. */
+  async standingOf(id: Uint8Array): Promise<TokenStanding> {
     const note = await this.#note(toHex(id));
     if (note === undefined) return 'unknown';
     return note.revoked ? 'revoked' : 'issued';
@@ -198,4 +247,12 @@ export class InvitationBook {
       hint: 'wait until older ones are forgotten, 30 days after their expiry; issue fewer',
     });
   }
+}
+
+function assertUnused({ id, state, usedBy }: IssuedInvitation): void {
+  if (state !== 'used') return;
+  throw new BzzzError('CONFLICT', `invitation ${id} was used already`, {
+    why: `it admitted ${usedBy}`,
+    hint: 'to shut that host out: `bzzz roster remove PEER`',
+  });
 }

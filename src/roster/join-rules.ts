@@ -9,7 +9,8 @@
  * | used                                          | INVITATION_USED               |
  * | revoked                                       | INVITATION_REVOKED            |
  * | past its time by this voter's clock           | INVITATION_EXPIRED            |
- * | issued by this voter, which knows nothing of it (an old backup) | INVALID_INVITATION |
+ * | its issuer knows nothing of it (an old backup) | INVALID_INVITATION           |
+ * | its issuer cannot be asked                    | PEER_UNREACHABLE, not final   |
  * | otherwise                                     | admit (the chain's rules follow) |
  *
  * Used comes before expired: a host whose first answer was lost may ask again at any time.
@@ -20,6 +21,7 @@ import { toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import type { Chain } from './chain.ts';
 import type { Change } from './entry.ts';
+import type { TokenStanding } from './invitation-wire.ts';
 import type { JoinPetition, LeavePetition } from './join-wire.ts';
 
 export type Ruling =
@@ -29,8 +31,8 @@ export type Ruling =
 export interface JoinContext {
   /** Wall clock in ms of the voter that decides. */
   readonly nowMs: number;
-  /** What the voter's book says; `elsewhere` when another voter issued the token. */
-  readonly book: 'issued' | 'revoked' | 'unknown' | 'elsewhere';
+  /** What the issuer's book says; `silent` when the issuer, another host, does not answer. */
+  readonly book: TokenStanding | 'silent';
 }
 
 /** @throws the refusals of the table. */
@@ -64,6 +66,12 @@ export function judgeJoin(chain: Chain, petition: JoinPetition, context: JoinCon
     throw new BzzzError('INVALID_INVITATION', 'the voter that issued it has no record of it', {
       why: 'its data directory may have been restored from an older backup',
       hint: 'ask for a new invitation',
+    });
+  }
+  if (context.book === 'silent') {
+    throw new BzzzError('PEER_UNREACHABLE', 'the host that issued the invitation does not answer', {
+      why: `only ${issuer} knows whether it was revoked`,
+      hint: 'start the daemon of that host, or ask another voter for a new invitation',
     });
   }
   const { role, noVoter, id: invitationId } = token;

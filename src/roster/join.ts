@@ -1,6 +1,8 @@
 /**
  * Where requests to join and to leave arrive. Every member takes them: one that can certify the
- * entry decides, any other passes the request on to a voter as it stands.
+ * entry decides, any other passes the request on as it stands, first to the leader it knows, then to
+ * the other voters in turn. While leadership changes hands it waits a moment and asks again: a
+ * request may be decided twice, the second decision finds it done.
  * @module
  */
 import type { Epoch, PeerId } from '../base/brands.ts';
@@ -8,6 +10,13 @@ import { BzzzError, type ErrorCode, toBzzzError } from '../base/errors.ts';
 import type { Clock, Logger, Signer } from '../base/ports.ts';
 import { entriesFrom } from './chain.ts';
 import type { InvitationBook } from './invitation-book.ts';
+import {
+  decodeQuery,
+  decodeReply,
+  encodeQuery,
+  encodeReply,
+  type TokenStanding,
+} from './invitation-wire.ts';
 import { judgeJoin, judgeLeave, type Ruling } from './join-rules.ts';
 import {
   type Answer,
@@ -15,6 +24,7 @@ import {
   decodePetition,
   encodeAnswer,
   encodeLeave,
+  type JoinPetition,
   type Petition,
 } from './join-wire.ts';
 import type { RosterService } from './service.ts';
@@ -31,7 +41,39 @@ export interface JoinDeps {
    * is not reachable now; each call must end by itself.
    */
   readonly forward: (to: PeerId, petition: Uint8Array) => Promise<Uint8Array>;
+  /**
+   * Asks the issuer of an invitation, which answers with `serveQuery`; rejects as `forward` does.
+   * Absent where there is no election: then invitations of others cannot be judged.
+   */
+  readonly askIssuer?: (issuer: PeerId, query: Uint8Array) => Promise<Uint8Array>;
+  /** The leader that this node knows of; absent where there is no election. */
+  readonly leader?: () => PeerId | undefined;
+  /** Gives leadership to another voter, if one takes it; does not reject. */
+  readonly handOver?: () => Promise<void>;
 }
+
+/** Topic of a petition on its way to another member, as a request over the direct streams. */
+export const PETITION_TOPIC = 'roster/petition';
+/** Topic of the question to the issuer of an invitation. */
+export const INVITATION_TOPIC = 'roster/invitation';
+
+/** An asking host waits 8 s; one last answer may take 5 s of it. */
+const PATIENCE_MS = 3_000;
+const POLL_MS = 200;
+
+/** Answers of a voter that does not decide now, although somebody will in a moment. */
+const UNDECIDED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'NOT_LEADER',
+  'LEADERSHIP_LOST',
+  'STALE_TERM',
+]);
+
+/** Refusals of a proposal behind which another decision on the same petition may stand. */
+const PERHAPS_DONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CONFLICT',
+  'NOT_FOUND',
+  'INVITATION_USED',
+]);
 
 /**
  * Refusals that another member or a later try would not turn into an admission. CONFLICT is none:
@@ -69,7 +111,7 @@ export class JoinDesk {
           why: `${petition.peer} made it, ${remote} presents it`,
         });
       }
-      return this.#deps.roster.canCertify ? this.#decide(petition) : this.#passOn(bytes);
+      return this.#settle(bytes, petition);
     });
   }
 
@@ -83,77 +125,154 @@ export class JoinDesk {
       if (roster.view.standing(from) !== 'member') {
         throw new BzzzError('NOT_A_MEMBER', `${from} is not a member`);
       }
-      if (!roster.canCertify) throw new BzzzError('NOT_A_VOTER', `${roster.self} cannot admit`);
-      return this.#decide(petition);
+      if (roster.canCertify) return this.#decide(petition);
+      const electing = roster.hasCertifier && roster.view.voters.includes(roster.self);
+      throw new BzzzError(electing ? 'NOT_LEADER' : 'NOT_A_VOTER', `${roster.self} cannot admit`);
     });
   }
 
   /**
-   * Removes this node from the roster, by its own voice or by asking a voter.
+   * Tells another member what this node's book says of an invitation.
+   * @param from the member, authenticated.
+   * @throws BAD_MESSAGE, NOT_A_MEMBER.
+   */
+  async serveQuery(bytes: Uint8Array, from: PeerId): Promise<Uint8Array> {
+    const { roster, invitations } = this.#deps;
+    if (roster.view.standing(from) !== 'member') {
+      throw new BzzzError('NOT_A_MEMBER', `${from} is not a member`);
+    }
+    return encodeReply(await invitations.standingOf(decodeQuery(bytes)));
+  }
+
+  /**
+   * Removes this node from the roster, by its own voice or by asking a voter. A leader hands over
+   * first: another certifies the entry, so that its loss is no loss of a leader.
    * @returns the epoch that removed it.
-   * @throws REFUSED_BY_POLICY: it is the only voter; NOT_A_MEMBER; PEER_UNREACHABLE.
+   * @throws REFUSED_BY_POLICY: it is the only voter; NOT_A_MEMBER; PEER_UNREACHABLE; NO_LEADER.
    */
   async leave(): Promise<Epoch> {
-    const { roster, signer } = this.#deps;
+    const { roster, signer, handOver } = this.#deps;
     const { view, self } = roster;
     const member = view.members.get(self);
     if (member === undefined) throw new BzzzError('NOT_A_MEMBER', 'this host is not a member');
-    if (roster.canCertify) {
+    if (roster.canCertify && view.voters.length === 1) {
       const change = { kind: 'remove', peer: self, reason: 'left' } as const;
       return (await roster.propose(change)).body.epoch;
     }
+    if (roster.canCertify) await handOver?.();
     const { since } = member;
     const petition = encodeLeave(view.clusterId, signer, { since, have: view.epoch });
-    const answer = await this.#passOn(petition);
+    const answer = await this.#settle(petition, undefined);
     if (!answer.ok) throw BzzzError.fromShape(answer.error);
     return answer.epoch;
   }
 
+  /** @throws the refusal. */
   async #decide(petition: Petition): Promise<Answer> {
-    const { roster, logger } = this.#deps;
-    const epoch = await roster.exclusive(async (writer) => {
-      const ruling = await this.#judge(petition);
-      if (ruling.kind === 'already') return ruling.epoch;
-      const { body } = await writer.propose(ruling.change, ruling.invitationId);
-      logger.info({ epoch: body.epoch, ...body.change }, 'roster changed on request');
-      return body.epoch;
-    });
+    const { roster, invitations } = this.#deps;
+    let epoch: Epoch;
+    if (petition.kind === 'leave') {
+      epoch = await this.#make(() => judgeLeave(roster.chain, petition));
+    } else if (petition.issuer === roster.self) {
+      epoch = await invitations.using(petition.token.id, (book) => this.#admit(petition, book));
+    } else {
+      // What needs no issuer must not fail for its absence.
+      this.#judge(petition, 'issued');
+      epoch = await this.#admit(petition, await this.#askIssuer(petition));
+    }
     return { ok: true, epoch, entries: entriesFrom(roster.chain, petition.have + 1) };
   }
 
-  async #judge(petition: Petition): Promise<Ruling> {
-    const { roster, invitations, clock } = this.#deps;
-    if (petition.kind === 'leave') return judgeLeave(roster.chain, petition);
-    const { token, issuer } = petition;
-    const book = issuer === roster.self ? await invitations.standingOf(token.id) : 'elsewhere';
+  #admit(petition: JoinPetition, book: TokenStanding | 'silent'): Promise<Epoch> {
+    return this.#make(() => this.#judge(petition, book));
+  }
+
+  #judge(petition: JoinPetition, book: TokenStanding | 'silent'): Ruling {
+    const { roster, clock } = this.#deps;
     return judgeJoin(roster.chain, petition, { nowMs: clock.wallMs(), book });
   }
 
-  /** Asks the voters in turn; the first that decides has decided. */
-  async #passOn(petition: Uint8Array): Promise<Answer> {
-    const { roster, forward, logger } = this.#deps;
-    if (roster.standing !== 'member') {
-      throw new BzzzError('NOT_A_MEMBER', 'this host is not a member itself', {
-        hint: 'ask another host of the cluster',
-      });
+  /**
+   * Makes what was ruled. The proposal repeats the rules at the moment of the entry; when they
+   * refuse, the petition may have been granted meanwhile, here or by a leader before.
+   */
+  async #make(judge: () => Ruling): Promise<Epoch> {
+    const { roster, logger } = this.#deps;
+    const ruling = judge();
+    if (ruling.kind === 'already') return ruling.epoch;
+    try {
+      const { body } = await roster.propose(ruling.change, ruling.invitationId);
+      logger.info({ epoch: body.epoch, ...body.change }, 'roster changed on request');
+      return body.epoch;
+    } catch (thrown) {
+      if (!(thrown instanceof BzzzError && PERHAPS_DONE.has(thrown.code))) throw thrown;
+      const now = judge();
+      if (now.kind === 'already') return now.epoch;
+      throw thrown;
     }
-    const silent: PeerId[] = [];
-    for (const voter of roster.view.voters) {
-      if (voter === roster.self) continue;
-      const answer = await this.#ask(voter, petition, forward);
-      if (answer === undefined) {
-        silent.push(voter);
-        continue;
+  }
+
+  async #askIssuer({ issuer, token }: JoinPetition): Promise<TokenStanding | 'silent'> {
+    const { askIssuer, logger } = this.#deps;
+    if (askIssuer === undefined) return 'silent';
+    try {
+      return decodeReply(await askIssuer(issuer, encodeQuery(token.id)));
+    } catch (thrown) {
+      const error = toBzzzError(thrown, 'PEER_UNREACHABLE').toShape();
+      logger.warn({ issuer, error }, 'the issuer of an invitation did not answer');
+      return 'silent';
+    }
+  }
+
+  /**
+   * Decides, or finds somebody who does.
+   * @param petition undefined: not by this node.
+   */
+  async #settle(bytes: Uint8Array, petition: Petition | undefined): Promise<Answer> {
+    const { roster, clock, logger } = this.#deps;
+    const until = clock.now() + PATIENCE_MS;
+    for (;;) {
+      if (petition !== undefined && roster.canCertify) return this.#decide(petition);
+      if (roster.standing !== 'member') {
+        throw new BzzzError('NOT_A_MEMBER', 'this host is not a member itself', {
+          hint: 'ask another host of the cluster',
+        });
       }
-      if (!answer.ok && answer.error.code === 'NOT_A_VOTER') continue;
-      if (answer.ok) await this.#adopt(answer.entries);
-      return answer;
+      const answer = await this.#passOn(bytes);
+      if (typeof answer !== 'string') return answer;
+      const { voters } = roster.view;
+      const why = `the voters are ${voters.join(', ')}`;
+      if (answer === 'silence') {
+        logger.warn({ voters }, 'no voter could decide a petition');
+        throw new BzzzError('PEER_UNREACHABLE', 'no voter could be reached', {
+          why,
+          hint: 'start the daemon of a voter; the request is tried again',
+        });
+      }
+      if (clock.now() >= until) throw new BzzzError('NO_LEADER', 'no voter leads now', { why });
+      await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
     }
-    logger.warn({ voters: roster.view.voters, silent }, 'no voter could decide a petition');
-    throw new BzzzError('PEER_UNREACHABLE', 'no voter could be reached', {
-      why: `the voters are ${roster.view.voters.join(', ')}`,
-      hint: 'start the daemon of a voter; the request is tried again',
-    });
+  }
+
+  /** Asks the leader, then the voters in turn; the first that decides has decided. */
+  async #passOn(petition: Uint8Array): Promise<Answer | 'electing' | 'silence'> {
+    const { roster, forward, leader } = this.#deps;
+    const known = leader?.();
+    const asked = new Set(known === undefined ? [] : [known]);
+    for (const voter of roster.view.voters) asked.add(voter);
+    asked.delete(roster.self);
+    // A leader without company that just handed over, or was not elected yet, asks itself again.
+    let electing = roster.hasCertifier && asked.size === 0;
+    for (const voter of asked) {
+      const answer = await this.#ask(voter, petition, forward);
+      if (answer === undefined) continue;
+      if (!answer.ok && UNDECIDED.has(answer.error.code)) electing = true;
+      else if (answer.ok || answer.error.code !== 'NOT_A_VOTER') {
+        if (answer.ok) await this.#adopt(answer.entries);
+        return answer;
+      }
+    }
+    return electing ? 'electing' : 'silence';
   }
 
   async #ask(

@@ -35,7 +35,7 @@ export function recoveryBody(
   view: Pick<RosterView, 'epoch' | 'term' | 'head'>,
   time: number,
   voters: readonly PeerId[],
-): EntryBody {
+): EntryBody & { readonly change: RecoverChange } {
   return {
     v: 1,
     epoch: (view.epoch + 1) as Epoch,

@@ -3,23 +3,24 @@
  * at a time; readers take `view` or `chain`, which never change under them.
  * @module
  */
-import type { PeerId, Term } from '../base/brands.ts';
-import { equalBytes, toHex } from '../base/bytes.ts';
-import { BzzzError, toBzzzError } from '../base/errors.ts';
+import type { Epoch, PeerId } from '../base/brands.ts';
+import { equalBytes } from '../base/bytes.ts';
+import { assert, BzzzError, toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Clock, KeyValue, Logger, Signer } from '../base/ports.ts';
-import { type Chain, extendChain, isCheckpointReached } from './chain.ts';
+import { type Chain, growChain, isCheckpointReached } from './chain.ts';
 import {
   assembleEntry,
   type Change,
   decodeEntry,
   type Entry,
   type EntryBody,
-  majority,
   signBody,
 } from './entry.ts';
-import { applyChange, checkChange, draftOf } from './membership.ts';
-import { type Begin, loadRoster, saveEntries } from './store.ts';
+import { loneBody, mayCertifyAlone, type Wanted } from './lone-voter.ts';
+import { checkRecover } from './membership.ts';
+import { type Consent, isConsented, recoveryBody } from './recovery-rules.ts';
+import { type Begin, type Loaded, loadRoster, saveRoster } from './store.ts';
 import type { Role, RosterView, Standing } from './types.ts';
 
 export interface RosterDeps {
@@ -34,11 +35,17 @@ export interface RosterDeps {
 /** Told after a change is on the disk. `added` are the new entries, oldest first. */
 export type RosterListener = (view: RosterView, added: readonly Entry[]) => void;
 
-/** What an exclusive writer may do; valid until its work ends. */
-export interface RosterWriter {
-  readonly chain: Chain;
-  /** See {@link RosterService.propose}. */
-  propose(change: Change, invitationId?: Uint8Array): Promise<Entry>;
+/** Gathers the signatures of a majority of the voters: the election. */
+export interface Certifier {
+  /** Whether this node leads now, so that it decides instead of asking another. */
+  readonly isLeader: boolean;
+  /**
+   * Has a change certified, by whichever node leads. Resolves with its epoch once the entry is
+   * appended here.
+   * @throws NO_LEADER, LEADERSHIP_LOST, TIMEOUT: the change may still be made; or the refusal by the
+   * rules of membership.
+   */
+  propose(change: Change, invitationId?: Uint8Array): Promise<Epoch>;
 }
 
 /** The one writer and the source of every view; see above. */
@@ -47,20 +54,22 @@ export class RosterService {
   readonly #listeners = new Set<RosterListener>();
   #chain: Chain;
   #signed: Entry | undefined;
+  #consent: Consent | undefined;
+  #certifier: Certifier | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #closed = false;
 
-  private constructor(chain: Chain, signed: Entry | undefined, deps: RosterDeps) {
+  private constructor({ chain, signed, consent }: Loaded, deps: RosterDeps) {
     this.#chain = chain;
     this.#signed = signed;
+    this.#consent = consent;
     this.#deps = deps;
   }
 
   /** Loads and verifies what is stored. @throws see {@link loadRoster}. */
   static async open(begin: Begin, deps: RosterDeps): Promise<RosterService> {
-    const { chain, signed } = await loadRoster(deps.store, begin);
-    const service = new RosterService(chain, signed, deps);
+    const service = new RosterService(await loadRoster(deps.store, begin), deps);
     await service.#finishSigned();
     return service;
   }
@@ -87,9 +96,25 @@ export class RosterService {
     return isCheckpointReached(this.#chain);
   }
 
-  /** Whether this node's signature alone certifies the next entry. */
+  /** Whether this node decides on changes: it leads, or without an election votes alone. */
   get canCertify(): boolean {
+    if (this.#certifier !== undefined) return this.#certifier.isLeader;
     return mayCertifyAlone(this.view.voters, this.self);
+  }
+
+  /** Whether an election decides who certifies. */
+  get hasCertifier(): boolean {
+    return this.#certifier !== undefined;
+  }
+
+  /** From here on changes are certified by `certifier`; undefined: by this node, if it can alone. */
+  useCertifier(certifier: Certifier | undefined): void {
+    this.#certifier = certifier;
+  }
+
+  /** The recovery that the operator wants and that has not come about; see recovery.ts. */
+  get consent(): Consent | undefined {
+    return this.#consent;
   }
 
   /** @returns a function that ends the subscription. A listener that throws is logged. */
@@ -101,44 +126,73 @@ export class RosterService {
   /**
    * Verifies and appends entries that came from elsewhere; all or nothing.
    * @returns how many were new.
-   * @throws BAD_MESSAGE, ROSTER_FORK (see chain.ts), DISK_FAILED.
+   * @throws BAD_MESSAGE, ROSTER_FORK (see chain.ts), DISK_FAILED. RECOVERY_UNCONFIRMED: a recovery
+   * that nobody here consented to; the entries before it were appended.
    */
   extend(entries: readonly Uint8Array[]): Promise<number> {
     return this.#enqueue(async () => {
       const { clusterId } = this.view;
       const decoded = entries.map((bytes) => decodeEntry(clusterId, bytes));
-      return (await this.#append(decoded)).length;
-    });
-  }
-
-  /** Runs `work` while nobody else writes: for a decision and the entry that follows from it. */
-  exclusive<T>(work: (writer: RosterWriter) => Promise<T>): Promise<T> {
-    return this.#enqueue(async () => {
-      const service = this;
-      let open = true;
       try {
-        return await work({
-          get chain() {
-            return service.#chain;
-          },
-          propose: async (change, invitationId) => {
-            if (!open) throw new BzzzError('INTERNAL', 'a roster writer was used after its turn');
-            return service.#propose(change, invitationId);
-          },
-        });
-      } finally {
-        open = false;
+        return (await this.#append(decoded)).length;
+      } catch (thrown) {
+        if (!(thrown instanceof BzzzError) || thrown.code !== 'RECOVERY_UNCONFIRMED') throw thrown;
+        const recovery = Number(thrown.details.epoch);
+        await this.#append(decoded.filter(({ body }) => body.epoch < recovery));
+        const { message, why, hint } = thrown;
+        this.#deps.logger.warn({ epoch: recovery, why, hint }, `not followed: ${message}`);
+        throw thrown;
       }
     });
   }
 
   /**
-   * Signs and appends a change.
-   * @throws NOT_A_VOTER; NOT_SUPPORTED: other voters would have to sign; CONFLICT, NOT_FOUND,
-   * INVITATION_USED, REFUSED_BY_POLICY: see membership.ts; DISK_FAILED: nothing changed.
+   * Notes durably that the operator wants exactly `voters` to vote from the head on. It takes the
+   * place of an earlier consent, and lapses when the roster grows another way.
+   * @throws NOT_A_MEMBER; NOT_FOUND, REFUSED_BY_POLICY: see checkRecover; DISK_FAILED.
    */
-  propose(change: Change, invitationId?: Uint8Array): Promise<Entry> {
-    return this.exclusive((writer) => writer.propose(change, invitationId));
+  consentTo(voters: readonly PeerId[]): Promise<Consent> {
+    return this.#enqueue(async () => {
+      const { genesis, membership, view, links } = this.#chain;
+      if (this.standing !== 'member') {
+        throw new BzzzError('NOT_A_MEMBER', 'this host is not a member of the cluster');
+      }
+      const time = links.at(-1)?.entry.body.time ?? 0;
+      const change = recoveryBody(view, time, voters).change;
+      checkRecover(membership, genesis.policy, change);
+      const consent: Consent = { voters: change.voters, prev: view.head };
+      await saveRoster(this.#deps.store, { entries: [], consent });
+      this.#consent = consent;
+      return consent;
+    });
+  }
+
+  /** Runs `work` while nobody else writes. It must not change the roster: that would wait for it. */
+  exclusive<T>(work: (chain: Chain) => Promise<T>): Promise<T> {
+    return this.#enqueue(() => work(this.#chain));
+  }
+
+  /**
+   * Makes a change: through the certifier, or by this node's own signature. Another writer may come
+   * first; then the rules are applied to what it left.
+   * @throws NOT_A_VOTER; CONFLICT, NOT_FOUND, INVITATION_USED, REFUSED_BY_POLICY: see membership.ts;
+   * what {@link Certifier.propose} throws; without a certifier NOT_SUPPORTED: other voters would
+   * have to sign; DISK_FAILED: nothing changed.
+   */
+  async propose(change: Change, invitationId?: Uint8Array): Promise<Entry> {
+    const { voters } = this.view;
+    if (!voters.includes(this.self)) {
+      throw new BzzzError('NOT_A_VOTER', 'only a voter can change the roster', {
+        why: `the voters are ${voters.join(', ')}`,
+      });
+    }
+    const certifier = this.#certifier;
+    if (certifier === undefined) return this.#enqueue(() => this.#certify(change, invitationId));
+    // Not in the queue: the certifier needs it to append.
+    const epoch = await certifier.propose(change, invitationId);
+    const entry = this.#chain.links[epoch - 1]?.entry;
+    assert(entry !== undefined, `epoch ${epoch} was certified and is not in the roster`);
+    return entry;
   }
 
   /** Admits without an invitation. @throws see {@link propose}. */
@@ -156,7 +210,7 @@ export class RosterService {
     return this.propose({ kind: 'remove', peer, reason: 'removed' });
   }
 
-  /** @throws see {@link propose}; NOT_SUPPORTED while one voter must suffice. */
+  /** @throws see {@link propose}. */
   promote(peer: PeerId): Promise<Entry> {
     return this.propose({ kind: 'promote', peer });
   }
@@ -193,11 +247,21 @@ export class RosterService {
   }
 
   async #append(entries: readonly Entry[], signed?: Entry): Promise<readonly Entry[]> {
-    const { chain, added } = extendChain(this.#chain, entries);
+    const before = this.#chain;
+    const consented = (body: EntryBody) => isConsented(this.#consent, body);
+    const { chain, added, dropped } = growChain(before, entries, consented);
     if (added.length === 0) return added;
-    await saveEntries(this.#deps.store, added, signed);
+    await saveRoster(this.#deps.store, {
+      entries: added,
+      drop: dropped,
+      ...(signed === undefined ? {} : { signed }),
+      ...(this.#consent === undefined ? {} : { consent: null }),
+    });
+    const wish = this.#consent;
+    this.#consent = undefined;
     this.#chain = chain;
     this.#signed = signed ?? this.#signed;
+    this.#audit(before, added, dropped, wish);
     for (const listener of this.#listeners) {
       try {
         listener(chain.view, added);
@@ -208,46 +272,39 @@ export class RosterService {
     return added;
   }
 
-  async #propose(change: Change, invitationId: Uint8Array | undefined): Promise<Entry> {
-    const { genesis, membership, view } = this.#chain;
-    const { signer, clock } = this.#deps;
-    if (!view.voters.includes(this.self)) {
-      throw new BzzzError('NOT_A_VOTER', 'only a voter can change the roster', {
-        why: `the voters are ${view.voters.join(', ')}`,
-      });
+  /** What an operator must find in the log, whatever else becomes of it. */
+  #audit(
+    before: Chain,
+    added: readonly Entry[],
+    dropped: readonly Epoch[],
+    consent: Consent | undefined,
+  ): void {
+    const { logger } = this.#deps;
+    if (dropped.length > 0) {
+      logger.warn({ dropped }, 'gave up a roster that does not lead to the invitation');
     }
-    checkChange(membership, genesis.policy, change, invitationId);
-    this.#assertStaysCertifiable(change);
-    const body: EntryBody = {
-      v: 1,
-      epoch: (view.epoch + 1) as EntryBody['epoch'],
-      term: Math.max(view.term, this.#signed?.body.term ?? 0) as Term,
-      prev: view.head,
-      change,
-      ...(invitationId === undefined ? {} : { invitationId }),
-      time: clock.wallMs(),
-    };
-    assertMaySign(this.#signed?.body, body);
-    const signature = signBody(view.clusterId, signer, body, body.term);
-    const entry = assembleEntry(view.clusterId, body, body.term, [signature]);
-    await this.#append([entry], entry);
-    return entry;
+    for (const { body } of added) {
+      if (body.change.kind !== 'recover') continue;
+      const oldVoters = this.#chain.links[body.epoch - 1]?.voters;
+      const fields = { epoch: body.epoch, oldVoters, newVoters: body.change.voters };
+      logger.warn(fields, 'the roster was recovered: an operator replaced the voters');
+    }
+    if (consent === undefined || added.some(({ body }) => isConsented(consent, body))) return;
+    logger.warn(
+      { epoch: before.view.epoch, voters: consent.voters },
+      'the roster grew without the recovery that was wanted; if it is still needed, run it again',
+    );
   }
 
-  /**
-   * Signatures of other voters are gathered by the election's leader. Where there is none, a change
-   * that this node could not certify alone, or after which it could certify nothing, is refused.
-   */
-  #assertStaysCertifiable(change: Change): void {
-    const { membership, view } = this.#chain;
-    const after = draftOf(membership);
-    applyChange(after, view.epoch, change, undefined);
-    for (const voters of [view.voters, after.voters]) {
-      if (mayCertifyAlone(voters, this.self)) continue;
-      throw new BzzzError('NOT_SUPPORTED', 'a roster of several voters is not supported yet', {
-        why: `${voters.length} voters would need ${majority(voters.length)} signatures an entry`,
-      });
-    }
+  async #certify(change: Change, invitationId: Uint8Array | undefined): Promise<Entry> {
+    const { signer, clock } = this.#deps;
+    const { clusterId } = this.view;
+    const wanted: Wanted = { change, invitationId, time: clock.wallMs() };
+    const body = loneBody(this.#chain, this.self, this.#signed?.body, wanted);
+    const signature = signBody(clusterId, signer, body, body.term);
+    const entry = assembleEntry(clusterId, body, body.term, [signature]);
+    await this.#append([entry], entry);
+    return entry;
   }
 
   /** An entry that was signed and synced, but not yet appended when the process died. */
@@ -258,21 +315,4 @@ export class RosterService {
     await this.#enqueue(() => this.#append([signed]));
     this.#deps.logger.warn({ epoch: signed.body.epoch }, 'finished a roster entry after a crash');
   }
-}
-
-const mayCertifyAlone = (voters: readonly PeerId[], self: PeerId): boolean =>
-  voters.includes(self) && majority(voters.length) === 1;
-
-/**
- * A voter signs one entry per (epoch, term) and none below its own term; `last`, which is durable
- * before a signature leaves, is all it must remember: within a term, epochs only grow.
- * @throws CONFLICT.
- */
-export function assertMaySign(last: EntryBody | undefined, next: EntryBody): void {
-  if (last === undefined || next.term > last.term) return;
-  if (next.term === last.term && next.epoch > last.epoch) return;
-  throw new BzzzError('CONFLICT', `epoch ${next.epoch} in term ${next.term} may not be signed`, {
-    why: `this node signed epoch ${last.epoch} in term ${last.term} after ${toHex(last.prev)}`,
-    hint: 'wait until this host has the newest roster from the other members',
-  });
 }

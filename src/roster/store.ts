@@ -6,21 +6,30 @@
  * genesis          the genesis document
  * checkpoint       where the invitation says the chain must pass
  * entry/<epoch>    an entry; ten digits, so that key order is chain order
- * signed           the last entry that this node signed: {v, entry}
+ * signed           the last entry that this node signed as lone voter
+ * consent          the recovery that the operator of this node wants: {voters, prev}
  * ```
  * @module
  */
 import { z } from 'zod';
+import type { Epoch } from '../base/brands.ts';
 import { decode, encode, field } from '../base/codec.ts';
 import { BzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { KeyValue, KeyValueOp } from '../base/ports.ts';
 import { type Chain, type Checkpoint, createChain, extendChain } from './chain.ts';
 import { decodeEntry, type Entry } from './entry.ts';
 import { rosterField } from './fields.ts';
 import { decodeGenesis, type Genesis } from './genesis.ts';
+import type { Consent } from './recovery-rules.ts';
 
 const checkpointSchema = z.strictObject({ epoch: field.epoch, head: rosterField.hash });
 const CHECKPOINT_BYTES = 256;
+const consentSchema = z.strictObject({
+  voters: z.array(rosterField.peerId).min(1).max(LIMITS.parties),
+  prev: rosterField.hash,
+});
+const CONSENT_BYTES = 2_048;
 /** Entries verified at once while loading: bounds the memory of a long chain's undecoded half. */
 const LOAD_BATCH = 256;
 
@@ -36,6 +45,18 @@ export interface Loaded {
   readonly chain: Chain;
   /** The last entry this node signed; it may be ahead of the chain. */
   readonly signed: Entry | undefined;
+  readonly consent: Consent | undefined;
+}
+
+/** One write; all of it or nothing. */
+export interface RosterWrite {
+  readonly entries: readonly Entry[];
+  /** What this node signed last. */
+  readonly signed?: Entry;
+  /** Epochs whose entries are given up. */
+  readonly drop?: readonly Epoch[];
+  /** null: there is none any more. */
+  readonly consent?: Consent | null;
 }
 
 /**
@@ -63,21 +84,21 @@ export async function loadRoster(store: KeyValue, begin: Begin): Promise<Loaded>
   }
   const signedBytes = await store.get('signed');
   const signed = signedBytes && stored('signed', () => decodeEntry(genesis.clusterId, signedBytes));
-  return { chain, signed };
+  return { chain, signed, consent: await storedConsent(store) };
 }
 
-/** Saves `entries` and, in the same write, what this node signed last. @throws DISK_FAILED. */
-export async function saveEntries(
-  store: KeyValue,
-  entries: readonly Entry[],
-  signed?: Entry,
-): Promise<void> {
-  const ops: KeyValueOp[] = entries.map((entry) => ({
-    type: 'put',
-    key: entryKey(entry.body.epoch),
-    value: entry.bytes,
-  }));
+/** @throws DISK_FAILED: nothing was written. */
+export async function saveRoster(store: KeyValue, write: RosterWrite): Promise<void> {
+  const { entries, signed, drop = [], consent } = write;
+  const ops: KeyValueOp[] = drop.map((epoch) => ({ type: 'del', key: entryKey(epoch) }));
+  for (const entry of entries) {
+    ops.push({ type: 'put', key: entryKey(entry.body.epoch), value: entry.bytes });
+  }
   if (signed !== undefined) ops.push({ type: 'put', key: 'signed', value: signed.bytes });
+  if (consent === null) ops.push({ type: 'del', key: 'consent' });
+  else if (consent !== undefined) {
+    ops.push({ type: 'put', key: 'consent', value: encode(consent) });
+  }
   await store.batch(ops, { sync: true });
 }
 
@@ -105,13 +126,20 @@ async function storedCheckpoint(store: KeyValue): Promise<Checkpoint | undefined
   return stored('checkpoint', read);
 }
 
+async function storedConsent(store: KeyValue): Promise<Consent | undefined> {
+  const bytes = await store.get('consent');
+  if (bytes === undefined) return undefined;
+  return stored('consent', () => decode('consent', consentSchema, bytes, CONSENT_BYTES));
+}
+
 /** A newer invitation of the same cluster replaces an older checkpoint. */
 const newer = (a: Checkpoint | undefined, b: Checkpoint | undefined): Checkpoint | undefined =>
   b === undefined || (a !== undefined && a.epoch >= b.epoch) ? a : b;
 
 function append(chain: Chain, batch: readonly Entry[]): Chain {
   try {
-    return extendChain(chain, batch).chain;
+    // What stands here was consented to when it was stored.
+    return extendChain(chain, batch, () => true).chain;
   } catch (thrown) {
     if (thrown instanceof BzzzError && thrown.code === 'ROSTER_FORK') throw thrown;
     throw corrupt('chain', thrown);

@@ -128,12 +128,13 @@ describe('revoking', () => {
       const book = bookOf(node, `race ${round}`);
       const { text, id } = await book.issue(options);
       const { token } = parseInvitation(text);
-      const judge = node.roster.exclusive(async (writer) => {
-        if ((await book.standingOf(token.id)) === 'revoked') return 'refused';
+      const judge = book.using(token.id, async (standing) => {
+        if (standing === 'revoked') return 'refused';
         await new Promise((resolve) => setTimeout(resolve, 1));
-        await writer.propose(admit(cyd), token.id);
+        await node.roster.propose(admit(cyd), token.id);
         return 'admitted';
       });
+      if (round % 2 === 1) await new Promise((resolve) => setTimeout(resolve, round % 3));
       const revoke = book.revoke(id).then(
         () => 'revoked',
         () => 'too late',

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { PeerId } from '../../src/base/brands.ts';
 import type { Signer } from '../../src/base/ports.ts';
 import type { Chain } from '../../src/roster/chain.ts';
+import type { TokenStanding } from '../../src/roster/invitation-wire.ts';
 import { judgeJoin, judgeLeave } from '../../src/roster/join-rules.ts';
 import type { JoinPetition } from '../../src/roster/join-wire.ts';
 import {
@@ -34,8 +35,8 @@ const petitionBy = (issuer: Signer, peer: PeerId): JoinPetition => ({
 });
 
 describe('an invitation of another voter', () => {
-  const judge = (chain: Chain, nowMs = 0) =>
-    judgeJoin(chain, petitionBy(ben, dov.peerId), { nowMs, book: 'elsewhere' });
+  const judge = (chain: Chain, nowMs = 0, book: TokenStanding | 'silent' = 'issued') =>
+    judgeJoin(chain, petitionBy(ben, dov.peerId), { nowMs, book });
   const voting = [admit(ben), promote(ben)];
 
   test('counts while it is a voter, with the role and opt-out of the token', () => {
@@ -58,6 +59,14 @@ describe('an invitation of another voter', () => {
 
   test('never counted before it was a voter', () => {
     expect(codeOf(() => judge(chainWith([admit(ben)])))).toBe('INVALID_INVITATION');
+  });
+
+  test('counts by the word of its issuer, and waits for it', () => {
+    const chain = chainWith(voting);
+    expect(codeOf(() => judge(chain, 0, 'revoked'))).toBe('INVITATION_REVOKED');
+    expect(codeOf(() => judge(chain, 0, 'unknown'))).toBe('INVALID_INVITATION');
+    expect(codeOf(() => judge(chain, 0, 'silent'))).toBe('PEER_UNREACHABLE');
+    expect(codeOf(() => judge(chain, 1_001, 'silent'))).toBe('INVITATION_EXPIRED');
   });
 
   test('holds to the millisecond of its expiry', () => {

@@ -396,8 +396,7 @@ describe('refused, with the reason at the joining host and in the log of the mem
     const founder = await new Net().add(ada);
     const petition = ask(await invite(founder), cyd);
     await founder.roster.close();
-    founder.roster.exclusive = () =>
-      Promise.reject(new BzzzError('DISK_FAILED', 'EIO /secret/path'));
+    founder.roster.propose = () => Promise.reject(new BzzzError('DISK_FAILED', 'EIO /secret/path'));
     const answer = decodeAnswer(await founder.desk.serveJoin(petition, cyd.peerId));
     expect(answer).toMatchObject({ ok: false, error: { code: 'DISK_FAILED' } });
     expect(JSON.stringify(answer)).not.toContain('/secret/path');
