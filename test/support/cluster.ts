@@ -75,6 +75,14 @@ export async function until<T>(
   }
 }
 
+/** Where a daemon runs, if not on the machine's own loopback. */
+export interface TestPlace {
+  /** Put in front of the command: `ip netns exec NAME`. */
+  readonly prefix: readonly string[];
+  /** Multiaddr. */
+  readonly listen: string;
+}
+
 export class TestNode {
   readonly name: string;
   readonly home: string;
@@ -83,9 +91,17 @@ export class TestNode {
   readonly logFile: string;
   peerId = '';
   #env: NodeJS.ProcessEnv;
+  readonly #place: TestPlace;
   #child: ChildProcess | undefined;
 
-  constructor(name: string, home: string, port: number, env: NodeJS.ProcessEnv) {
+  constructor(
+    name: string,
+    home: string,
+    port: number,
+    env: NodeJS.ProcessEnv,
+    place: TestPlace = { prefix: [], listen: `/ip4/127.0.0.1/tcp/${port}` },
+  ) {
+    this.#place = place;
     this.name = name;
     this.home = home;
     this.port = port;
@@ -98,7 +114,7 @@ export class TestNode {
     return {
       HOME: this.home,
       BZZZ_DATA_DIR: this.dataDir,
-      BZZZ_LISTEN: `/ip4/127.0.0.1/tcp/${this.port}`,
+      BZZZ_LISTEN: this.#place.listen,
       BZZZ_MDNS_ENABLED: 'false',
       BZZZ_NODE_NAME: this.name,
       ...this.#env,
@@ -140,14 +156,28 @@ export class TestNode {
 
   /** Asks the control socket without a process in between: for polling. */
   get<T>(path: string): Promise<T> {
-    const socketPath = join(this.dataDir, 'control.sock');
-    return new ControlClient({ socketPath, timeoutMs: 10_000 }).call<T>('GET', path);
+    return this.control(10_000).call<T>('GET', path);
+  }
+
+  /** Like `get`; throws the daemon's error with its code. */
+  post<T>(path: string, json: unknown = {}, timeoutMs = 20_000): Promise<T> {
+    return this.control(timeoutMs).call<T>('POST', path, { json });
+  }
+
+  get socketPath(): string {
+    return join(this.dataDir, 'control.sock');
+  }
+
+  control(timeoutMs: number, signal?: AbortSignal): ControlClient {
+    const options = { socketPath: this.socketPath, timeoutMs };
+    return new ControlClient(signal === undefined ? options : { ...options, signal });
   }
 
   /** Starts the daemon without waiting for it. */
   spawn(env: NodeJS.ProcessEnv = {}): void {
     const log = createWriteStream(this.logFile, { flags: 'a' });
-    const child = spawn(bzzzPath, ['daemon'], {
+    const [command = bzzzPath, ...args] = [...this.#place.prefix, bzzzPath, 'daemon'];
+    const child = spawn(command, args, {
       env: { ...process.env, ...this.env, ...env },
       cwd: projectRoot,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -203,15 +233,29 @@ export class Cluster {
   readonly nodes: TestNode[] = [];
   readonly home: string;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #places: (index: number) => TestPlace | undefined;
 
-  private constructor(home: string, env: NodeJS.ProcessEnv) {
+  private constructor(
+    home: string,
+    env: NodeJS.ProcessEnv,
+    places: (index: number) => TestPlace | undefined,
+  ) {
     this.home = home;
     this.#env = env;
+    this.#places = places;
   }
 
-  /** Founder and `n - 1` persistent members, all running, admitted and connected to all. */
-  static async start(n: number, env: NodeJS.ProcessEnv = {}): Promise<Cluster> {
-    const cluster = new Cluster(mkdtempSync(join(tmpdir(), 'bzzz-test-')), env);
+  /**
+   * Founder and `n - 1` persistent members, all running, admitted and connected to all.
+   * @param places where the node of an index runs; loopback when undefined.
+   */
+  static async start(
+    n: number,
+    env: NodeJS.ProcessEnv = {},
+    places: (index: number) => TestPlace | undefined = () => undefined,
+  ): Promise<Cluster> {
+    const home = mkdtempSync(join(tmpdir(), 'bzzz-test-'));
+    const cluster = new Cluster(home, env, places);
     try {
       const founder = await cluster.#create();
       const { peerId } = await founder.json<{ peerId: string }>(['init', '--cluster', 'lab']);
@@ -231,27 +275,32 @@ export class Cluster {
     const name = `n${this.nodes.length + 1}`;
     const home = join(this.home, name);
     mkdirSync(home, { mode: 0o700 });
-    const node = new TestNode(name, home, port, this.#env);
+    const node = new TestNode(name, home, port, this.#env, this.#places(this.nodes.length));
     this.nodes.push(node);
     return node;
   }
 
-  /** One more host: invited by the founder, joined, started and ready. */
-  async add(role = 'persistent', env: NodeJS.ProcessEnv = {}): Promise<TestNode> {
-    const node = await this.prepare(role);
+  /** One more host: invited (by the founder unless said), joined, started and ready. */
+  async add(
+    role = 'persistent',
+    env: NodeJS.ProcessEnv = {},
+    by: TestNode = this.founder,
+  ): Promise<TestNode> {
+    const node = await this.prepare(role, by);
     await node.start(env);
     node.peerId = (await node.json<{ peerId: string }>(['status'])).peerId;
     return node;
   }
 
   /** Like `add`, but the daemon is not started. */
-  async prepare(role = 'persistent'): Promise<TestNode> {
+  async prepare(role = 'persistent', by: TestNode = this.founder): Promise<TestNode> {
+    const { invitation } = await by.json<{ invitation: string }>(['invite', '--role', role]);
+    return this.enlist(invitation);
+  }
+
+  /** One more host that has an invitation; its daemon is not started. */
+  async enlist(invitation: string): Promise<TestNode> {
     const node = await this.#create();
-    const { invitation } = await this.founder.json<{ invitation: string }>([
-      'invite',
-      '--role',
-      role,
-    ]);
     await node.json(['join', invitation]);
     return node;
   }

@@ -41,6 +41,11 @@ export class Lan {
     return `${this.#prefix}br`;
   }
 
+  /** The switch of those that `split` took away. */
+  get #island(): string {
+    return `${this.#prefix}b2`;
+  }
+
   namespace(i: number): string {
     return `${this.#prefix}n${i}`;
   }
@@ -74,6 +79,32 @@ export class Lan {
     ip('link', 'set', this.#cable(i), 'up');
   }
 
+  /**
+   * Puts `hosts` on a switch of their own: packets between the two sides are lost in silence, as
+   * when the cable between two switches is pulled. Every host's own link stays up.
+   */
+  split(hosts: readonly number[]): void {
+    ip('link', 'add', this.#island, 'type', 'bridge', 'mcast_snooping', '0');
+    ip('link', 'set', this.#island, 'up');
+    for (const i of hosts) ip('link', 'set', this.#cable(i), 'master', this.#island);
+  }
+
+  /** Puts all of them back on one switch. */
+  heal(): void {
+    for (let i = 0; i < this.#count; i++) {
+      ip('link', 'set', this.#cable(i), 'master', this.bridge);
+    }
+    ip('link', 'del', this.#island);
+  }
+
+  /** Where `Cluster` runs host `i`. */
+  place(i: number): { readonly prefix: readonly string[]; readonly listen: string } {
+    return {
+      prefix: ['ip', 'netns', 'exec', this.namespace(i)],
+      listen: `/ip4/${this.address(i)}/tcp/4750`,
+    };
+  }
+
   remove(): void {
     for (let i = 0; i < this.#count; i++) {
       // The host's end first: a namespace is freed only when its last socket is gone.
@@ -88,10 +119,12 @@ export class Lan {
         }
       }
     }
-    try {
-      ip('link', 'del', this.bridge);
-    } catch {
-      // As above.
+    for (const bridge of [this.bridge, this.#island]) {
+      try {
+        ip('link', 'del', bridge);
+      } catch {
+        // As above; the second one is there between `split` and `heal` only.
+      }
     }
   }
 }
