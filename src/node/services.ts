@@ -4,12 +4,13 @@
  * @module
  */
 import type { HealthStatus } from '../dht/store.ts';
+import type { JobDocument, JobKind } from '../election/jobs/types.ts';
 import type { KeyDocument, SessionDocument, SignDocument } from '../mpc/party-documents.ts';
 import type { PolicyMode } from '../mpc/types.ts';
 import type { Role } from '../roster/types.ts';
 import type { EventLog } from './events.ts';
 
-export type { KeyDocument, SessionDocument, SignDocument };
+export type { JobDocument, KeyDocument, SessionDocument, SignDocument };
 
 export interface StatusDocument {
   readonly version: string;
@@ -106,28 +107,12 @@ export interface RecoveryDocument {
   readonly waitingFor: readonly string[];
 }
 
-export type JobKind = 'repair' | 'refresh' | 'index';
-
 export interface JobRequest {
   readonly kind: JobKind;
   /** What the job is about; its kind says how to read it. */
   readonly subject: string;
   /** The same id again is the same job. */
   readonly id?: string;
-}
-
-export interface JobDocument {
-  readonly id: string;
-  readonly kind: JobKind;
-  readonly subject: string;
-  readonly state: 'open' | 'assigned' | 'done' | 'failed';
-  readonly owner: string | null;
-  /** Of the leader that gave it out last; 0 while nobody did. */
-  readonly term: number;
-  readonly attempt: number;
-  readonly createdAt: string;
-  readonly endedAt: string | null;
-  readonly result: string | null;
 }
 
 export interface InviteRequest {

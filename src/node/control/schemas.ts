@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.ts';
+import { JOB_KINDS, JOB_STATES, jobField } from '../../election/jobs/types.ts';
 import { POLICIES, SUITES } from '../../mpc/types.ts';
 import { ROLES } from '../../roster/types.ts';
 
@@ -230,20 +231,16 @@ export const session = z.strictObject({
   events: z.array(z.strictObject({ author: z.string(), kind: z.string(), time })),
 });
 
-const jobKind = z.enum(['repair', 'refresh', 'index']);
 export const jobRequest = z.strictObject({
-  kind: jobKind,
-  subject: text(LIMITS.jobSubjectBytes).refine(
-    (s) => Buffer.byteLength(s) <= LIMITS.jobSubjectBytes,
-    { message: `at most ${LIMITS.jobSubjectBytes} bytes` },
-  ),
-  id: text(LIMITS.nameBytes).exactOptional(),
+  kind: jobField.kind,
+  subject: jobField.subject.min(1),
+  id: jobField.id.exactOptional(),
 });
 export const job = z.strictObject({
   id: z.string(),
-  kind: jobKind,
+  kind: z.enum(JOB_KINDS),
   subject: z.string(),
-  state: z.enum(['open', 'assigned', 'done', 'failed']),
+  state: z.enum(JOB_STATES),
   owner: peerId.nullable(),
   term: count,
   attempt: count,

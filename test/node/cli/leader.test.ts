@@ -186,7 +186,9 @@ describe('roster recover', () => {
     const waiting = await run([...args, '--yes', 'lab']);
     expect(waiting).toMatchObject({ code: 0, stderr: '' });
     expect(waiting.stdout).toMatch(new RegExp(`^waiting for +${PEER_B} shelf$`, 'm'));
-    expect(waiting.stdout).toMatch(/takes effect when the same was typed on every host/);
+    expect(waiting.stdout).toMatch(
+      /takes effect, by itself, when the same was typed on the hosts that it waits for/,
+    );
     expect(waiting.stdout).toContain(command);
   });
 

@@ -76,11 +76,11 @@ function recoveryText(done: RecoveryDocument, roster: RosterDocument): string {
   ]);
   const next =
     done.state === 'waiting'
-      ? `\nIt takes effect when the same was typed on every host that it waits for:\n${command}` +
-        'This host goes on by itself then. The other surviving hosts need it as well.\n'
+      ? '\nIt takes effect, by itself, when the same was typed on the hosts that it waits for\n' +
+        `and they are connected. The other surviving hosts need it as well:\n${command}`
       : `\nEvery other surviving host keeps to the old voters until the same is typed there:\n${command}`;
   const rest =
-    'Hosts that come back later: where they did not vote on without you, the same command\n' +
-    'brings them in; where they are refused with ROSTER_FORK, invite them as new hosts.\n';
+    'It also brings in hosts that come back later. One that is refused with ROSTER_FORK went on\n' +
+    'without this host, and joins anew: a new invitation, an empty data directory.\n';
   return state + next + rest;
 }
