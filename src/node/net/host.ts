@@ -63,13 +63,11 @@ export interface HostServices extends Record<string, unknown> {
 
 export type Host = Libp2p<HostServices>;
 
-const MONITOR_MS = 1_000;
 const GOSSIP_RPC_BYTES = 4 * LIMITS.gossipBytes;
 const GOSSIP_LIST = 512;
 
 /** Makes the node without starting it, so that handlers can be registered first. */
 export async function createHost(options: HostOptions, deps: HostDeps): Promise<Host> {
-  const { names } = options;
   return createLibp2p<HostServices>({
     start: false,
     privateKey: options.key,
@@ -95,12 +93,8 @@ export async function createHost(options: HostOptions, deps: HostDeps): Promise<
       outboundStreamProtocolNegotiationTimeout: 3_000,
       inboundStreamProtocolNegotiationTimeout: 3_000,
     },
-    connectionMonitor: {
-      protocolPrefix: names.prefix,
-      pingInterval: MONITOR_MS,
-      // Long enough for a host whose cores are both busy, short enough to notice a pulled cable.
-      pingTimeout: { minTimeout: 3_000, maxTimeout: 5_000 },
-    },
+    // `pulse.ts` does it over the direct streams, for a fraction of the cost.
+    connectionMonitor: { enabled: false },
     services: services(options, deps),
   });
 }

@@ -29,6 +29,7 @@ import { Joining } from './joining.ts';
 import { Peering } from './peering.ts';
 import { joinPort, rosterPort } from './ports.ts';
 import { protocolNames } from './protocols.ts';
+import { Pulse } from './pulse.ts';
 import { StrayStreams } from './stray-streams.ts';
 
 /** Settings; times in ms. */
@@ -82,7 +83,7 @@ export interface PeerStatus {
   readonly addrs: readonly string[];
   /** A direct stream is open. */
   readonly connected: boolean;
-  /** Last round trip of the connection monitor. */
+  /** Last round trip over the direct stream. */
   readonly rttMs: number | null;
   readonly sources: readonly Source[];
   readonly announcement: Announcement | undefined;
@@ -94,6 +95,8 @@ const PETITION = 'roster/petition';
 /** A gossip or DHT stream that broke is mended within this time. */
 const SWEEP_MS = 2_000;
 const FAREWELL_MS = 300;
+/** Long enough for a host whose cores are both busy, short enough to notice a pulled cable. */
+const PULSE = { everyMs: 1_000, deadMs: 3_000, mutedMs: 10_000 };
 
 /** Everything of the network that the daemon uses. */
 export class Network implements Service {
@@ -110,6 +113,7 @@ export class Network implements Service {
   readonly desk: JoinDesk;
   readonly #joining: Joining;
   readonly #strays: StrayStreams;
+  readonly #pulse: Pulse;
   readonly #options: NetworkOptions;
   readonly #deps: NetworkDeps;
   readonly #copies = new Set<PeerId>();
@@ -137,6 +141,15 @@ export class Network implements Service {
       },
       { host, gate, clock, log, isMember, cut, anomaly: (peer) => this.#copied(peer) },
     );
+    this.#pulse = new Pulse(PULSE, {
+      ...{ direct: this.direct, clock, log },
+      linked: () => this.#linked(),
+      cut: (peer, reason) => {
+        for (const connection of host.getConnections(peerIdFromString(peer))) {
+          connection.abort(reason);
+        }
+      },
+    });
     this.desk = new JoinDesk({
       ...deps,
       logger: log,
@@ -273,6 +286,7 @@ export class Network implements Service {
       }
       await this.peering.start();
       await this.announcer.start();
+      this.#pulse.start();
     } catch (thrown) {
       await this.stop();
       throw thrown;
@@ -290,6 +304,7 @@ export class Network implements Service {
     for (const end of this.#unsubscribe) end();
     this.#unsubscribe = [];
     this.#closing?.();
+    this.#pulse.stop();
     await this.announcer.stop();
     await this.peering.stop();
     await this.discovery.stop();
@@ -320,17 +335,22 @@ export class Network implements Service {
       .filter((peerId) => peerId !== signer.peerId)
       .map((peerId) => {
         const latest = this.announcer.latest(peerId);
-        const [connection] = this.host.getConnections(peerIdFromString(peerId));
         return {
           peerId,
           addrs: this.discovery.book.addrs(peerId),
           connected: live.has(peerId),
-          rttMs: connection?.rtt ?? null,
+          rttMs: this.#pulse.rtt(peerId),
           sources: this.discovery.book.sources(peerId),
           announcement: latest?.announcement,
           fresh: latest?.fresh ?? false,
         };
       });
+  }
+
+  #linked(): readonly PeerId[] {
+    const peers = this.host.getConnections().map(({ remotePeer }) => remotePeer.toString());
+    const { view } = this.#deps.roster;
+    return [...new Set(peers as PeerId[])].filter((peer) => view.standing(peer) === 'member');
   }
 
   /** What libp2p says, before anything else can happen. */
