@@ -271,7 +271,7 @@ function onRoster(turn: Turn): void {
   const { leader } = state;
   if (leader !== null && !isVoter(turn, leader.leader)) lose(turn, 'quorum');
   // Votes were asked for by another roster; who lost its leader tries again at once.
-  const soon = state.lost !== null && isVoter(turn);
+  const soon = turn.state.lost !== null && isVoter(turn);
   const standAt = soon ? later(turn, stagger(turn)) : patience(turn);
   turn.state = asFollower(turn, standAt);
 }
