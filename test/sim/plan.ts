@@ -1,0 +1,205 @@
+/**
+ * What one seed is about: how large the cluster is, how its clocks run, what its network and disks
+ * do to it, and which faults it is aimed at. Everything is drawn before the run begins.
+ */
+import { type Millis, millis, type PeerId } from '../../src/base/brands.ts';
+import type { Timing } from '../../src/election/types.ts';
+import type { Rng } from './random.ts';
+
+/** Instants at which a process may die. */
+export type Moment =
+  | 'persist'
+  | 'persisted'
+  | 'granted'
+  | 'asked'
+  | 'proposed'
+  | 'signed'
+  | 'append'
+  | 'appended'
+  | 'elected'
+  | 'beat';
+
+/** Disturbances; their weights are the seed's character. */
+export type Fault =
+  | 'crash'
+  | 'crash-leader'
+  | 'restart-all'
+  | 'pause'
+  | 'pause-leader'
+  | 'split'
+  | 'isolate'
+  | 'isolate-leader'
+  | 'one-way'
+  | 'bridge'
+  | 'loss'
+  | 'slow-disk'
+  | 'change'
+  | 'changes'
+  | 'change-then-fault'
+  | 'drop-leader'
+  | 'transfer'
+  | 'step-down'
+  | 'campaign'
+  | 'propose-twice';
+
+export interface Plan {
+  readonly peers: readonly PeerId[];
+  /** The first so many vote at the beginning. */
+  readonly voters: number;
+  /** The next so many are members that do not. */
+  readonly members: number;
+  readonly timing: Timing;
+  /** Clocks differ by so much that time-outs mean nothing; only safety is promised then. */
+  readonly wild: boolean;
+  /** How far rates are from 1. */
+  readonly skew: number;
+  readonly drop: number;
+  readonly duplicate: number;
+  /** Mean of a message's way, in ms. */
+  readonly delay: number;
+  /** Share of messages that take up to `straggleMs`. */
+  readonly straggle: number;
+  readonly straggleMs: number;
+  /** Share of messages behind a cut that arrive when it heals, as bytes in a kernel do. */
+  readonly hold: number;
+  /** Share of cuts and deaths that the other side notices at once. */
+  readonly notice: number;
+  /** Share of writes that take time, and how long at most. */
+  readonly disk: number;
+  readonly diskMs: number;
+  /** Share of timers that fire late. */
+  readonly lateTimer: number;
+  /** The machine sees a new roster at once, not only with the input that announces it. */
+  readonly live: boolean;
+  /** Messages of those that the receiver does not know as members yet are dropped. */
+  readonly gated: boolean;
+  /** Each host has a ranking of its own. */
+  readonly disagree: boolean;
+  readonly hazards: Readonly<Partial<Record<Moment, number>>>;
+  readonly faults: readonly (readonly [Fault, number])[];
+  /** Mean time between two faults. */
+  readonly everyMs: number;
+  readonly chaosMs: number;
+}
+
+type Weights = Readonly<Partial<Record<Fault, number>>>;
+
+/** Characters of seeds; several aim at what election algorithms get wrong. */
+const CHARACTERS: readonly (readonly [string, Weights])[] = [
+  ['calm', { change: 6, transfer: 1, 'step-down': 1, campaign: 1 }],
+  ['crashes', { crash: 4, 'crash-leader': 3, 'restart-all': 1, change: 4, 'slow-disk': 1 }],
+  [
+    'network',
+    { split: 3, isolate: 2, 'isolate-leader': 3, 'one-way': 2, bridge: 1, loss: 2, change: 5 },
+  ],
+  ['pauses', { pause: 2, 'pause-leader': 5, 'crash-leader': 1, change: 5, campaign: 1 }],
+  [
+    'roster',
+    {
+      changes: 5,
+      'change-then-fault': 5,
+      'drop-leader': 2,
+      'propose-twice': 3,
+      'isolate-leader': 1,
+      split: 1,
+    },
+  ],
+  ['duels', { campaign: 6, isolate: 1, 'crash-leader': 2, loss: 1, change: 2, 'step-down': 2 }],
+  ['rejoin', { isolate: 6, split: 2, campaign: 2, change: 2 }],
+  [
+    'mix',
+    {
+      crash: 2,
+      'crash-leader': 2,
+      pause: 1,
+      'pause-leader': 2,
+      split: 2,
+      isolate: 1,
+      'isolate-leader': 2,
+      'one-way': 1,
+      loss: 1,
+      'slow-disk': 1,
+      change: 4,
+      changes: 1,
+      'change-then-fault': 3,
+      'drop-leader': 1,
+      transfer: 1,
+      'step-down': 1,
+      campaign: 1,
+      'propose-twice': 1,
+      'restart-all': 1,
+    },
+  ],
+];
+
+/** Clusters of 1, 2, 3, 5 and 7; small ones more often, where faults bite. */
+const SIZES = [1, 2, 2, 3, 3, 3, 3, 5, 5, 7] as const;
+
+/** Where crashes are aimed: few places in one seed, so that each is hit often. */
+const AIMS: readonly (readonly Moment[])[] = [
+  ['persist', 'persisted'],
+  ['granted'],
+  ['granted', 'asked'],
+  ['proposed', 'signed'],
+  ['append', 'appended'],
+  ['elected', 'beat'],
+];
+
+function timingOf(rng: Rng): Timing {
+  const timeoutMs = millis(rng.pick([400, 500, 600]));
+  return {
+    heartbeatMs: (timeoutMs / 5) as Millis,
+    timeoutMs,
+    staggerMs: millis(rng.pick([0, 10, 40])),
+    retryMs: millis(20),
+    minTermMs: millis(rng.pick([0, 500])),
+  };
+}
+
+export function planOf(rng: Rng): Plan {
+  const voters = rng.pick(SIZES);
+  const members = rng.below(3);
+  const spare = voters < 3 ? 2 : 1;
+  const count = voters + members + spare;
+  const peers = Array.from({ length: count }, (_, i) => `n${i + 1}` as PeerId);
+  const [character, weights] = rng.pick(CHARACTERS);
+  const crashes = character !== 'calm' && character !== 'rejoin';
+  const aims = crashes && rng.chance(0.5) ? rng.pick(AIMS) : [];
+  const wild = rng.chance(0.1);
+  const lossy = rng.chance(0.5);
+  return {
+    peers,
+    voters,
+    members,
+    timing: timingOf(rng),
+    wild,
+    skew: wild ? 0.6 : rng.pick([0, 0.01, 0.08]),
+    drop: lossy ? rng.pick([0.005, 0.02, 0.1]) : 0,
+    duplicate: lossy ? rng.pick([0, 0.02, 0.1]) : 0,
+    delay: rng.pick([0.5, 2, 8]),
+    straggle: rng.chance(0.4) ? rng.pick([0.01, 0.05]) : 0,
+    straggleMs: rng.pick([300, 1500, 4000]),
+    hold: rng.pick([0, 0, 0.5, 1]),
+    notice: rng.pick([0, 0.5, 1]),
+    disk: rng.pick([0, 0.3]),
+    diskMs: rng.pick([5, 20]),
+    lateTimer: rng.chance(0.2) ? 0.02 : 0,
+    live: rng.chance(0.5),
+    gated: rng.chance(0.3),
+    disagree: rng.chance(0.3),
+    hazards: Object.fromEntries(aims.map((moment) => [moment, rng.pick([0.02, 0.08, 0.2])])),
+    faults: Object.entries(weights) as [Fault, number][],
+    everyMs: rng.pick([150, 400, 900]),
+    chaosMs: rng.pick([4000, 8000, 12000]),
+  };
+}
+
+/** Draws a fault by its weight. */
+export function drawFault(rng: Rng, faults: Plan['faults']): Fault {
+  let left = rng.next() * faults.reduce((sum, [, weight]) => sum + weight, 0);
+  for (const [fault, weight] of faults) {
+    left -= weight;
+    if (left < 0) return fault;
+  }
+  return 'change';
+}
