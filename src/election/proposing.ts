@@ -73,6 +73,8 @@ export function advance(turn: Turn): void {
     const { state } = turn;
     if (state.role !== 'leader') return;
     const { term, accepted } = state.hard;
+    // What is gathered is reported first, even if the roster has it already.
+    if (state.gathering !== null) return;
     if (isTaken(accepted, term, nextEpoch(context.roster.epoch))) return;
     if (!isSettled(turn, state)) return;
     if (state.inherited?.body.epoch === nextEpoch(context.roster.epoch)) {

@@ -6,7 +6,7 @@
  * | follower      | its time to stand, alone       | leader        | persist, elected               |
  * | follower      | its time to stand              | pre-candidate | pre-vote to all                |
  * | pre-candidate | granted by a majority          | candidate     | persist, vote to all           |
- * | pre-candidate | refused: behind                | same          | exchange, again soon           |
+ * | pre-candidate | refused by a newer roster      | same          | exchange, again soon           |
  * | pre-candidate | refused otherwise              | same          | again soon, ever later         |
  * | candidate     | votes of a majority            | leader        | elected, beats                 |
  * | candidate     | its time is over: a split vote | pre-candidate | pre-vote to all                |
@@ -17,7 +17,7 @@ import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { lead } from './leading.ts';
-import { higherBallot, nextEpoch, nextTerm } from './rules.ts';
+import { higherBallot, isBehind, nextEpoch, nextTerm } from './rules.ts';
 import {
   adoptTerm,
   asFollower,
@@ -35,7 +35,15 @@ import {
   standingOf,
   type Turn,
 } from './turn.ts';
-import type { Accepted, Candidate, ElectionContext, Message, Trigger, Vote } from './types.ts';
+import type {
+  Accepted,
+  Candidate,
+  ElectionContext,
+  Message,
+  Standing,
+  Trigger,
+  Vote,
+} from './types.ts';
 
 type Reply<T extends Message['type']> = Extract<Message, { type: T }>;
 
@@ -66,7 +74,7 @@ export function onPreVoteReply(turn: Turn, from: PeerId, reply: Reply<'pre-vote-
   }
   if (state.role !== 'pre-candidate') return;
   if (reply.refusal !== null) {
-    if (reply.refusal === 'behind') turn.effects.push({ type: 'exchange', with: from });
+    catchUp(turn, from, reply);
     retry(turn, state.attempts);
     return;
   }
@@ -105,7 +113,7 @@ export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>
     return;
   }
   if (state.role !== 'candidate' || reply.term !== state.hard.term) return;
-  if (reply.refusal === 'behind') turn.effects.push({ type: 'exchange', with: from });
+  if (reply.refusal !== null) catchUp(turn, from, reply);
   if (reply.refusal !== null || reply.vote === null) return;
   const reason = faultOf(turn, state, from, reply.vote);
   if (reason !== undefined) {
@@ -123,6 +131,14 @@ export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>
   };
   witness(turn, [reply.vote]);
   count(turn);
+}
+
+/**
+ * An elector with a newer roster may refuse for what stands in it: one of the two votes no more.
+ * Whoever does not learn of it would ask for ever.
+ */
+function catchUp(turn: Turn, from: PeerId, elector: Standing): void {
+  if (isBehind(standingOf(turn), elector)) turn.effects.push({ type: 'exchange', with: from });
 }
 
 /** Keeps the votes of this term that are seen; two of one voter are evidence against it (R98). */
