@@ -2,17 +2,15 @@
  * The weights of the score that orders candidacies: `uptime=0.3,capabilities=0.2,...`. Pure.
  * @module
  */
+import type { Weights } from '../election/score.ts';
 import { nearest } from './config-nearest.ts';
 import type { Kind, RawValue } from './config-values.ts';
 
 /** The parts of the score, in the order in which they are shown. */
 const PARTS = ['uptime', 'capabilities', 'resources', 'network', 'experience'] as const;
-type Part = (typeof PARTS)[number];
+type Part = keyof Weights;
 
-/** How much each part counts: none below 0, 1 together. */
-export type Weights = Readonly<Record<Part, number>>;
-
-/** What each counts unless set otherwise. */
+/** As in election/score.ts, which a command line that only reads its settings need not load. */
 export const DEFAULT_WEIGHTS: Weights = {
   uptime: 0.3,
   capabilities: 0.2,

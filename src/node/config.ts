@@ -7,11 +7,12 @@
  * @module
  */
 import { LIMITS } from '../base/limits.ts';
+import type { Weights } from '../election/score.ts';
 import { ROLES } from '../roster/types.ts';
 import type { Setting } from './config-setting.ts';
 import { optional, row } from './config-setting.ts';
 import * as is from './config-values.ts';
-import { DEFAULT_WEIGHTS, formatWeights, type Weights, weights } from './config-weights.ts';
+import { DEFAULT_WEIGHTS, formatWeights, weights } from './config-weights.ts';
 import type { LogOptions } from './log.ts';
 
 const S = 1_000;

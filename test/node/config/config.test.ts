@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BzzzError } from '../../../src/base/errors.ts';
+import { DEFAULT_WEIGHTS } from '../../../src/election/score.ts';
 import type { Config, Effective, SettingKey } from '../../../src/node/config.ts';
 import { describeConfig, plannedButSet, SETTING_LIST, SETTINGS } from '../../../src/node/config.ts';
 import { loadConfig } from '../../../src/node/config-load.ts';
@@ -413,6 +414,10 @@ describe('the weights of the score', () => {
     expect(error.code).toBe('BAD_CONFIG');
     expect(error.message).toContain(`env BZZZ_ELECTION_WEIGHTS: "${text.slice(0, 20)}`);
     expect(error.message).toContain(`is bad: ${message}`);
+  });
+
+  it('are those of the score itself by default', async () => {
+    expect((await load()).config.electionWeights).toEqual(DEFAULT_WEIGHTS);
   });
 
   it('add up to 1 within 1e-6', async () => {
