@@ -7,45 +7,27 @@
  */
 import type { Epoch, PeerId } from '../base/brands.ts';
 import { BzzzError, type ErrorCode, toBzzzError } from '../base/errors.ts';
-import type { Clock, Logger, Signer } from '../base/ports.ts';
-import { entriesFrom } from './chain.ts';
-import type { InvitationBook } from './invitation-book.ts';
-import {
-  decodeQuery,
-  decodeReply,
-  encodeQuery,
-  encodeReply,
-  type TokenStanding,
-} from './invitation-wire.ts';
-import { judgeJoin, judgeLeave, type Ruling } from './join-rules.ts';
+import type { Signer } from '../base/ports.ts';
+import { decodeQuery, encodeReply } from './invitation-wire.ts';
+import { JoinJudge, type JudgeDeps } from './join-judge.ts';
 import {
   type Answer,
   decodeAnswer,
   decodePetition,
   encodeAnswer,
   encodeLeave,
-  type JoinPetition,
   type Petition,
 } from './join-wire.ts';
 import type { RosterService } from './service.ts';
 
-export interface JoinDeps {
-  readonly roster: RosterService;
-  readonly invitations: InvitationBook;
+export interface JoinDeps extends JudgeDeps {
   /** The identity of this node. */
   readonly signer: Signer;
-  readonly clock: Clock;
-  readonly logger: Logger;
   /**
    * Takes a petition to another member, which answers with `serveForwarded`. Rejects when the peer
    * is not reachable now; each call must end by itself.
    */
   readonly forward: (to: PeerId, petition: Uint8Array) => Promise<Uint8Array>;
-  /**
-   * Asks the issuer of an invitation, which answers with `serveQuery`; rejects as `forward` does.
-   * Absent where there is no election: then invitations of others cannot be judged.
-   */
-  readonly askIssuer?: (issuer: PeerId, query: Uint8Array) => Promise<Uint8Array>;
   /** The leader that this node knows of; absent where there is no election. */
   readonly leader?: () => PeerId | undefined;
   /** Gives leadership to another voter, if one takes it; does not reject. */
@@ -68,13 +50,6 @@ const UNDECIDED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'STALE_TERM',
 ]);
 
-/** Refusals of a proposal behind which another decision on the same petition may stand. */
-const PERHAPS_DONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'CONFLICT',
-  'NOT_FOUND',
-  'INVITATION_USED',
-]);
-
 /**
  * Refusals that another member or a later try would not turn into an admission. CONFLICT is none:
  * it means "not now", or that this host is a member already, which the roster exchange tells it.
@@ -91,12 +66,14 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Whether a joining host should give up; otherwise it asks the next member, or later again. */
 export const isFinalRefusal = (code: ErrorCode): boolean => FINAL.has(code);
 
-/** Decides petitions or passes them on; see above. */
+/** Has petitions decided, here or elsewhere; see above. */
 export class JoinDesk {
   readonly #deps: JoinDeps;
+  readonly #judge: JoinJudge;
 
   constructor(deps: JoinDeps) {
     this.#deps = deps;
+    this.#judge = new JoinJudge(deps);
   }
 
   /**
@@ -125,7 +102,7 @@ export class JoinDesk {
       if (roster.view.standing(from) !== 'member') {
         throw new BzzzError('NOT_A_MEMBER', `${from} is not a member`);
       }
-      if (roster.canCertify) return this.#decide(petition);
+      if (roster.canCertify) return this.#judge.decide(petition);
       const electing = roster.hasCertifier && roster.view.voters.includes(roster.self);
       throw new BzzzError(electing ? 'NOT_LEADER' : 'NOT_A_VOTER', `${roster.self} cannot admit`);
     });
@@ -167,63 +144,6 @@ export class JoinDesk {
     return answer.epoch;
   }
 
-  /** @throws the refusal. */
-  async #decide(petition: Petition): Promise<Answer> {
-    const { roster, invitations } = this.#deps;
-    let epoch: Epoch;
-    if (petition.kind === 'leave') {
-      epoch = await this.#make(() => judgeLeave(roster.chain, petition));
-    } else if (petition.issuer === roster.self) {
-      epoch = await invitations.using(petition.token.id, (book) => this.#admit(petition, book));
-    } else {
-      // What needs no issuer must not fail for its absence.
-      this.#judge(petition, 'issued');
-      epoch = await this.#admit(petition, await this.#askIssuer(petition));
-    }
-    return { ok: true, epoch, entries: entriesFrom(roster.chain, petition.have + 1) };
-  }
-
-  #admit(petition: JoinPetition, book: TokenStanding | 'silent'): Promise<Epoch> {
-    return this.#make(() => this.#judge(petition, book));
-  }
-
-  #judge(petition: JoinPetition, book: TokenStanding | 'silent'): Ruling {
-    const { roster, clock } = this.#deps;
-    return judgeJoin(roster.chain, petition, { nowMs: clock.wallMs(), book });
-  }
-
-  /**
-   * Makes what was ruled. The proposal repeats the rules at the moment of the entry; when they
-   * refuse, the petition may have been granted meanwhile, here or by a leader before.
-   */
-  async #make(judge: () => Ruling): Promise<Epoch> {
-    const { roster, logger } = this.#deps;
-    const ruling = judge();
-    if (ruling.kind === 'already') return ruling.epoch;
-    try {
-      const { body } = await roster.propose(ruling.change, ruling.invitationId);
-      logger.info({ epoch: body.epoch, ...body.change }, 'roster changed on request');
-      return body.epoch;
-    } catch (thrown) {
-      if (!(thrown instanceof BzzzError && PERHAPS_DONE.has(thrown.code))) throw thrown;
-      const now = judge();
-      if (now.kind === 'already') return now.epoch;
-      throw thrown;
-    }
-  }
-
-  async #askIssuer({ issuer, token }: JoinPetition): Promise<TokenStanding | 'silent'> {
-    const { askIssuer, logger } = this.#deps;
-    if (askIssuer === undefined) return 'silent';
-    try {
-      return decodeReply(await askIssuer(issuer, encodeQuery(token.id)));
-    } catch (thrown) {
-      const error = toBzzzError(thrown, 'PEER_UNREACHABLE').toShape();
-      logger.warn({ issuer, error }, 'the issuer of an invitation did not answer');
-      return 'silent';
-    }
-  }
-
   /**
    * Decides, or finds somebody who does.
    * @param petition undefined: not by this node.
@@ -232,7 +152,7 @@ export class JoinDesk {
     const { roster, clock, logger } = this.#deps;
     const until = clock.now() + PATIENCE_MS;
     for (;;) {
-      if (petition !== undefined && roster.canCertify) return this.#decide(petition);
+      if (petition !== undefined && roster.canCertify) return this.#judge.decide(petition);
       if (roster.standing !== 'member') {
         throw new BzzzError('NOT_A_MEMBER', 'this host is not a member itself', {
           hint: 'ask another host of the cluster',

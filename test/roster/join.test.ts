@@ -4,13 +4,13 @@ import type { PeerId } from '../../src/base/brands.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { BzzzError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import type { Signer } from '../../src/base/ports.ts';
-import { type Invitation, parseInvitation } from '../../src/roster/invitation.ts';
+import { parseInvitation } from '../../src/roster/invitation.ts';
 import { InvitationBook } from '../../src/roster/invitation-book.ts';
-import { acceptAnswer, isFinalRefusal, JoinDesk } from '../../src/roster/join.ts';
-import { decodeAnswer, encodeJoin, encodeLeave } from '../../src/roster/join-wire.ts';
+import { acceptAnswer, isFinalRefusal } from '../../src/roster/join.ts';
+import { decodeAnswer, encodeLeave } from '../../src/roster/join-wire.ts';
 import { sealToken, signerOfSecret } from '../../src/roster/token.ts';
-import { type TestClock, testClock, testRandom } from '../support/world.ts';
+import { testClock, testRandom } from '../support/world.ts';
+import { addresses, ask, HOUR, type Host, invite, Net, verdict } from './join-support.ts';
 import {
   ada,
   admit,
@@ -23,69 +23,9 @@ import {
   epoch,
   eve,
   genesisOf,
-  loggedLines,
   openNode,
   refusalOf,
-  type TestNode,
 } from './support.ts';
-
-const HOUR = 3_600_000;
-const addresses = [`/ip4/127.0.0.1/tcp/4750/p2p/${ada.peerId}`];
-
-interface Host extends TestNode {
-  readonly desk: JoinDesk;
-  readonly book: InvitationBook;
-  readonly lines: string[];
-}
-
-/** Members that reach each other by function calls; `cut` hosts answer nobody. */
-class Net {
-  readonly hosts = new Map<PeerId, Host>();
-  readonly cut = new Set<PeerId>();
-
-  async add(signer: Signer, clock?: TestClock, entries?: readonly Uint8Array[]): Promise<Host> {
-    const { lines, logger } = loggedLines();
-    const node = await openNode(signer, {
-      logger,
-      ...(clock === undefined ? {} : { clock }),
-      ...(entries === undefined ? {} : { entries }),
-    });
-    const deps = { roster: node.roster, signer, clock: node.clock, logger };
-    const book = new InvitationBook({
-      ...deps,
-      store: node.store.sub('invitations'),
-      random: testRandom(signer.peerId),
-    });
-    const desk = new JoinDesk({
-      ...deps,
-      invitations: book,
-      forward: async (to, petition) => {
-        const other = this.hosts.get(to);
-        if (other === undefined || this.cut.has(to)) {
-          throw new BzzzError('PEER_UNREACHABLE', `${to} is not connected`);
-        }
-        return other.desk.serveForwarded(petition, signer.peerId);
-      },
-    });
-    const host = { ...node, desk, book, lines };
-    this.hosts.set(signer.peerId, host);
-    return host;
-  }
-}
-
-const invite = async (host: Host, extra: object = {}): Promise<Invitation> => {
-  const options = { role: 'persistent', noVoter: false, ttlMs: HOUR, addresses, ...extra } as const;
-  return parseInvitation((await host.book.issue(options)).text);
-};
-
-const ask = (invitation: Invitation, who: Signer, extra: { name?: string } = {}): Uint8Array =>
-  encodeJoin(invitation, who, { have: epoch(0), ...extra });
-
-/** The code of a refusal, or `ok`. */
-const verdict = (answer: Uint8Array): string => {
-  const decoded = decodeAnswer(answer);
-  return decoded.ok ? 'ok' : decoded.error.code;
-};
 
 /** Founder ada, member ben; ben's chain is up to date. */
 async function pair(): Promise<{ net: Net; founder: Host; member: Host }> {

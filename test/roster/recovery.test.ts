@@ -151,7 +151,7 @@ describe('who follows a recovery', () => {
   const whole = extendChain(four, [good], all).chain;
   const later = extendChain(whole, [entryAfter(whole, remove(ada))]).chain;
 
-  test('nobody by itself: any member could certify one that names it alone', async () => {
+  test('nobody by itself, for each member could certify one that names it alone', async () => {
     const { lines, logger } = loggedLines();
     const { roster } = await openNode(dov, { entries: bytesOf(four), logger });
     const forged = recoveryAfter(four, [eve]);

@@ -5,6 +5,7 @@ import { LIMITS } from '../../src/base/limits.ts';
 import type { KeyValue } from '../../src/base/ports.ts';
 import { decodeEntry } from '../../src/roster/entry.ts';
 import { assertMaySign } from '../../src/roster/lone-voter.ts';
+import { PaperElection } from './certifier.ts';
 import {
   ada,
   admit,
@@ -261,6 +262,64 @@ describe('changes', () => {
     ]);
     expect(twice.map((each) => each.status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
     expect((await openNode(ada, { disk, genesis: null })).roster.view.epoch).toBe(6);
+  });
+});
+
+describe('with a certifier', () => {
+  const voting = [admit(ben), admit(cyd), promote(ben), promote(cyd)];
+  const cluster = async () => {
+    const entries = bytesOf(chainWith(voting));
+    const nodes = await Promise.all([ada, ben, cyd].map((who) => openNode(who, { entries })));
+    const election = new PaperElection();
+    for (const { roster } of nodes) election.attach(roster);
+    election.leader = ada.peerId;
+    return { election, nodes: nodes.map(({ roster }) => roster) };
+  };
+
+  test('several voters change the roster, each through the leader', async () => {
+    const { nodes } = await cluster();
+    expect(nodes.map((roster) => roster.canCertify)).toEqual([true, false, false]);
+    const { body } = await nodes[1]!.admit(dov.peerId, { role: 'persistent' });
+    expect(body).toMatchObject({ epoch: 5, change: { kind: 'admit', peer: dov.peerId } });
+    await nodes[2]!.promote(dov.peerId);
+    await nodes[0]!.demote(ben.peerId);
+    for (const { view } of nodes) {
+      expect([view.epoch, view.voters]).toEqual([7, [ada, cyd, dov].map((s) => s.peerId).sort()]);
+    }
+    expect((await refusalOf(nodes[1]!.remove(dov.peerId))).code).toBe('NOT_A_VOTER');
+  });
+
+  test('P2 the queue is free while signatures are gathered: other entries come in', async () => {
+    const { election, nodes } = await cluster();
+    const leader = nodes[0]!;
+    const other = entryAfter(leader.chain, admit(eve));
+    let meanwhile = 0;
+    election.before = async () => {
+      meanwhile = await leader.extend([other.bytes]);
+      await nodes[1]!.extend([other.bytes]);
+      await nodes[2]!.extend([other.bytes]);
+    };
+    const { body } = await leader.admit(dov.peerId, { role: 'persistent' });
+    expect([meanwhile, body.epoch, leader.view.epoch]).toEqual([1, 6, 6]);
+  });
+
+  test('refusals of the rules and of the election come through', async () => {
+    const { election, nodes } = await cluster();
+    expect((await refusalOf(nodes[1]!.admit(cyd.peerId, { role: 'observer' }))).code).toBe(
+      'CONFLICT',
+    );
+    election.leader = undefined;
+    expect((await refusalOf(nodes[1]!.remove(cyd.peerId))).code).toBe('NO_LEADER');
+  });
+
+  test('taken away again the roster of several voters stands still, and says why', async () => {
+    const { nodes } = await cluster();
+    nodes[0]!.useCertifier(undefined);
+    const error = await refusalOf(nodes[0]!.remove(cyd.peerId));
+    expect([error.code, nodes[0]!.canCertify]).toEqual(['NOT_SUPPORTED', false]);
+    expect(error.message).toContain('election is off');
+    expect(error.why).toContain('2 of 3 voters');
+    expect(error.hint).toContain('BZZZ_ELECTION_ENABLED=true');
   });
 });
 
