@@ -1,4 +1,4 @@
-/** Votes and leader certificates: what is believed offline, and what is not (R102, R103). */
+/** Votes and leader certificates: what is believed offline, and what is not (R98). */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '../../src/base/brands.ts';

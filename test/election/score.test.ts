@@ -1,4 +1,4 @@
-/** The score that orders candidacies (R95-R98), and when a leader gives its place up. */
+/** The score that orders candidacies (R97, R100), and when a leader gives its place up. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { millis, type PeerId } from '../../src/base/brands.ts';
@@ -151,6 +151,23 @@ describe('the ranking', () => {
         },
       ),
     );
+  });
+
+  it('is by score first and by the hash of the term then, in every small case', () => {
+    const three = PEERS.slice(0, 3);
+    const levels = [0, 0.05, 0.1];
+    for (let n = 0; n < 12; n++) {
+      const lots = rank(three, new Map(), term(n));
+      for (const a of levels) {
+        for (const b of levels) {
+          for (const c of levels) {
+            const scores = scored(a, b, c);
+            const expected = [...lots].sort((x, y) => scores.get(y)! - scores.get(x)!);
+            expect(rank(three, scores, term(n))).toEqual(expected);
+          }
+        }
+      }
+    }
   });
 
   it('orders equals by a hash: alike on every node, differently in each term, each at some time', () => {

@@ -1,4 +1,4 @@
-/** Who becomes a voter and who stops being one: named cases and properties (R105). */
+/** Who becomes a voter and who stops being one: named cases and properties. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Epoch, PeerId } from '../../src/base/brands.ts';

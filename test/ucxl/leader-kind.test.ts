@@ -51,7 +51,7 @@ const sealed = (payload: unknown) => ada.seal(`bzzz/${CLUSTER_ID}/leader-head/1`
 
 beforeEach(() => void ahead.splice(0));
 
-describe('what a store believes (R103)', () => {
+describe('what a store believes (R98)', () => {
   test('a head of the leader, which says who leads, since when and until when', () => {
     validate(headOf(ben, { term: 3 }));
     expect(kind.verify(leaderAddress('lab'), headOf(ben))).toEqual({

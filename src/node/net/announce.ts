@@ -11,10 +11,12 @@ import { decode, encode, field } from '../../base/codec.ts';
 import { toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Cancel, Clock, Direct, Gossip, Logger, Signer } from '../../base/ports.ts';
+import type { Resources } from '../../election/score.ts';
 import type { RosterView } from '../../roster/types.ts';
 import {
   type Announcement,
   AnnouncementBook,
+  boundedResources,
   type Entry,
   openAnnouncement,
   sealAnnouncement,
@@ -53,6 +55,8 @@ export interface AnnouncerDeps {
   readonly roster: () => RosterView;
   /** Multiaddrs without a peer id. */
   readonly addrs: () => readonly string[];
+  /** Of this host, asked at every announcement; without it nothing is said of them. */
+  readonly resources?: () => Resources;
   /** A higher (boot, seq) of a member. */
   readonly heard: (announcement: Announcement) => void;
   /** The same identity runs twice; `peer` may be this node itself. */
@@ -166,7 +170,7 @@ export class Announcer {
 
   /** What this node says now. */
   self(): Announcement {
-    const { signer, roster, addrs } = this.#deps;
+    const { signer, roster, addrs, resources } = this.#deps;
     const { boot, run, version, name } = this.#options;
     const { partyReady, draining, suites, protocols, load, configHash } = this.#state;
     const view = roster();
@@ -182,6 +186,7 @@ export class Announcer {
       draining,
       capabilities: { suites, protocols },
       load,
+      ...(resources === undefined ? {} : { resources: boundedResources(resources()) }),
       rosterEpoch: view.epoch,
       configHash,
       version,

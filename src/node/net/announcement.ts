@@ -13,6 +13,7 @@ import { openEnvelope } from '../../base/envelope.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Signer } from '../../base/ports.ts';
+import type { Resources } from '../../election/score.ts';
 import { ROLES, type Role } from '../../roster/types.ts';
 
 /** One node's word about itself. */
@@ -37,6 +38,8 @@ export interface Announcement {
   };
   /** Live sessions. */
   readonly load: number;
+  /** Of the host, for the order of candidacies; older versions do not say. */
+  readonly resources?: Resources;
   readonly rosterEpoch: Epoch;
   /** Of the effective configuration, to notice hosts that differ; hex or empty. */
   readonly configHash: string;
@@ -45,6 +48,14 @@ export interface Announcement {
 }
 
 const words = z.array(z.string().min(1).max(64)).max(32);
+
+const MOST_CPUS = 65_536;
+const MOST_LOAD = 1_000_000;
+const resources = z.strictObject({
+  freeMemory: z.number().min(0).max(1),
+  cpus: z.int().min(1).max(MOST_CPUS),
+  load1: z.number().min(0).max(MOST_LOAD),
+});
 
 const schema = z.strictObject({
   v: z.literal(1),
@@ -58,11 +69,27 @@ const schema = z.strictObject({
   draining: z.boolean(),
   capabilities: z.strictObject({ suites: words, protocols: words }),
   load: z.int().min(0).max(1_000_000),
+  resources: resources.exactOptional(),
   rosterEpoch: field.epoch,
   configHash: z.string().max(64),
   version: z.string().max(64),
   name: z.string().min(1).max(LIMITS.nameBytes).exactOptional(),
 });
+
+/**
+ * Readings of the operating system as others accept them: an odd one must not make the whole
+ * announcement worthless. Two decimals are enough.
+ */
+export function boundedResources({ freeMemory, cpus, load1 }: Resources): Resources {
+  const within = (n: number, least: number, most: number): number =>
+    Number.isNaN(n) ? least : Math.min(most, Math.max(least, n));
+  const rounded = (n: number): number => Math.round(n * 100) / 100;
+  return {
+    freeMemory: rounded(within(freeMemory, 0, 1)),
+    cpus: Math.round(within(cpus, 1, MOST_CPUS)),
+    load1: rounded(within(load1, 0, MOST_LOAD)),
+  };
+}
 
 const domain = (clusterId: ClusterId): string => `bzzz/${clusterId}/announce/1`;
 

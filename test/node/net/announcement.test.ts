@@ -1,4 +1,5 @@
 /** Announcements: what is believed, and for how long. */
+import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ClusterId, Epoch, PeerId } from '../../../src/base/brands.ts';
@@ -7,9 +8,11 @@ import { LIMITS } from '../../../src/base/limits.ts';
 import {
   type Announcement,
   AnnouncementBook,
+  boundedResources,
   openAnnouncement,
   sealAnnouncement,
 } from '../../../src/node/net/announcement.ts';
+import { systemResources } from '../../../src/node/system.ts';
 import { testSigner } from '../../support/world.ts';
 
 const CLUSTER = 'a1'.repeat(32) as ClusterId;
@@ -41,6 +44,31 @@ describe('an announcement', () => {
     expect(openAnnouncement(CLUSTER, sealed)).toEqual(announcement({ name: 'host-a' }));
   });
 
+  it('may say what its host has to spare; one that does not is as good (R100)', () => {
+    const resources = { freeMemory: 0.25, cpus: 4, load1: 1.5 };
+    const open = (value: Announcement) =>
+      openAnnouncement(CLUSTER, sealAnnouncement(CLUSTER, ada, value));
+    expect(open(announcement({ resources })).resources).toEqual(resources);
+    expect(open(announcement({ resources: { freeMemory: 1, cpus: 1, load1: 0 } })).load).toBe(0);
+    expect(open(announcement()).resources).toBeUndefined();
+  });
+
+  it('bounds what the operating system says, so that others accept it', () => {
+    const reading = fc.oneof(fc.double(), fc.constantFrom(-1, 0, Number.NaN, Infinity, -Infinity));
+    fc.assert(
+      fc.property(reading, reading, reading, (freeMemory, cpus, load1) => {
+        const resources = boundedResources({ freeMemory, cpus, load1 });
+        const sealed = sealAnnouncement(CLUSTER, ada, announcement({ resources }));
+        expect(openAnnouncement(CLUSTER, sealed).resources).toEqual(resources);
+      }),
+      { numRuns: 200 },
+    );
+    const plain = { freeMemory: 0.5, cpus: 8, load1: 0.75 };
+    expect(boundedResources(plain)).toEqual(plain);
+    expect(boundedResources(systemResources())).toMatchObject({ cpus: availableParallelism() });
+    expect(systemResources().freeMemory).toBeGreaterThan(0);
+  });
+
   it('is refused when somebody else signed it, for another cluster, or with a bit flipped (R8)', () => {
     const forged = sealAnnouncement(CLUSTER, ben, announcement());
     expect(() => openAnnouncement(CLUSTER, forged)).toThrow(/announces/);
@@ -64,6 +92,13 @@ describe('an announcement', () => {
       { ...announcement(), extra: 1 },
       { ...announcement(), addrs: Array(LIMITS.addressesPerPeer + 1).fill('/ip4/1.2.3.4/tcp/1') },
       { ...announcement(), role: 'king' },
+      { ...announcement(), resources: { freeMemory: 1.1, cpus: 1, load1: 0 } },
+      { ...announcement(), resources: { freeMemory: -0.1, cpus: 1, load1: 0 } },
+      { ...announcement(), resources: { freeMemory: 0.5, cpus: 0, load1: 0 } },
+      { ...announcement(), resources: { freeMemory: 0.5, cpus: 1.5, load1: 0 } },
+      { ...announcement(), resources: { freeMemory: 0.5, cpus: 1, load1: -1 } },
+      { ...announcement(), resources: { freeMemory: 0.5, cpus: 1 } },
+      { ...announcement(), resources: { freeMemory: 0.5, cpus: 1, load1: 0, x: 1 } },
       { ...announcement(), name: 'x'.repeat(LIMITS.nameBytes + 1) },
     ];
     for (const value of bad) expect(() => openAnnouncement(CLUSTER, seal(value))).toThrow();
