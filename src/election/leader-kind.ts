@@ -1,6 +1,6 @@
 /**
- * The leader at `ucxl://leader:slurp@<cluster>:election/current`: a head whose epoch is the term, so
- * that no store ever lets the leader of an older term take the place of a newer one's.
+ * The leader at `ucxl://leader:slurp@<cluster>:election/current`: a head whose epoch is the term,
+ * so that no store ever lets the leader of an older term take the place of a newer one's.
  *
  * A store judges a head by its own roster. One that is behind the epoch of the election cannot; it
  * refuses, and is offered the head again once it has caught up.

@@ -69,7 +69,7 @@ export class LeaderPublisher {
     void this.#publish(this.#reign);
   }
 
-  /** It does not any more, or the node stops. What stands stays until a newer leader stands there. */
+  /** It does not any more, or the node stops. What stands stays until a newer leader's does. */
   deposed(): void {
     this.#timer?.();
     this.#timer = undefined;

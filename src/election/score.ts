@@ -1,15 +1,15 @@
 /**
  * How well a voter would lead, as this node sees it. It orders candidacies, so that votes do not
- * split, and it proposes voluntary transfers; it never decides a vote, so nodes may differ in it and
- * a false word about oneself wins at most an earlier candidacy. Pure.
+ * split, and it proposes voluntary transfers; it never decides a vote, so nodes may differ in it
+ * and a false word about oneself wins at most an earlier candidacy. Pure.
  *
- * | part         | by default | from                                              | 1 means          |
- * | ------------ | ---------- | ------------------------------------------------- | ---------------- |
- * | uptime       | 0.3        | the reader: connected without a gap               | 1 h and more     |
- * | capabilities | 0.2        | the peer's word: suites and protocols             | all known ones   |
- * | resources    | 0.2        | the peer's word: free memory, load per processor  | idle             |
- * | network      | 0.15       | the reader: median round trip                     | 0 ms; 20 ms: 0.5 |
- * | experience   | 0.15       | the reader: terms led well                        | 5 and more       |
+ * | part         | weight | from                                              | 1 means          |
+ * | ------------ | ------ | ------------------------------------------------- | ---------------- |
+ * | uptime       | 0.3    | the reader: connected without a gap               | 1 h and more     |
+ * | capabilities | 0.2    | the peer's word: suites and protocols             | all known ones   |
+ * | resources    | 0.2    | the peer's word: free memory, load per processor  | idle             |
+ * | network      | 0.15   | the reader: median round trip                     | 0 ms; 20 ms: 0.5 |
+ * | experience   | 0.15   | the reader: terms led well                        | 5 and more       |
  *
  * Together the two parts that are the peer's own word count {@link SELF_REPORTED_CAP} at most.
  * @module
@@ -125,7 +125,7 @@ const CLEARLY_BETTER = 0.2;
 /** Sums of decimal fractions are not exact in binary. */
 const TOLERANCE = 1e-9;
 
-/** Since when others were clearly better than the leader, without a gap; begin with an empty one. */
+/** Since when others were clearly better than the leader, without a gap; empty at first. */
 export type TransferWatch = ReadonlyMap<PeerId, Millis>;
 
 export interface TransferInput {

@@ -3,21 +3,21 @@
  * time, from what the leader sees now; asked again after each.
  *
  * An even number of voters tolerates no more than the odd number below it, and needs one vote more:
- * so it is only passed through, and only entered with somebody at hand to leave it again. "Spare" is
- * a connected, persistent member that did not opt out and has the newest epoch; "lost" a voter that
- * has been away for longer than the grace; "goal" the largest odd number up to `target` and the
- * cluster's `maxVoters`.
+ * so it is only passed through, and only entered with somebody at hand to leave it again. "Spare"
+ * is a connected, persistent member that did not opt out and has the newest epoch; "lost" a voter
+ * that has been away for longer than the grace; "goal" the largest odd number up to `target` and
+ * the cluster's `maxVoters`.
  *
- * | voters | below the goal   | spares | lost | change                                       |
- * | ------ | ---------------- | ------ | ---- | -------------------------------------------- |
- * | odd    | by 2 at least    | 2      | any  | promote a spare                              |
- * | odd    | any              | 1      | yes  | promote the spare; at `maxVoters`: demote the lost |
- * | even   | by 1 at least    | 1      | any  | promote a spare                              |
- * | even   | otherwise        | any    | yes  | demote the lost                              |
+ * | voters | how many       | spares | lost | change                                            |
+ * | ------ | -------------- | ------ | ---- | ------------------------------------------------- |
+ * | odd    | below the goal | 2      | any  | promote a spare                                   |
+ * | odd    | up to the goal | 1      | yes  | promote the spare; at `maxVoters` demote the lost |
+ * | even   | below the goal | 1      | any  | promote a spare                                   |
+ * | even   | otherwise      | any    | yes  | demote the lost                                   |
  *
- * In every other case nothing: so too when a majority of the voters is not connected, since nothing
- * could be certified then. A promotion adds a connected voter and a demotion takes an absent one, so
- * connected voters that are a majority stay one through every change.
+ * In every other case nothing. More voters than the goal are an operator's wish. And without a
+ * connected majority of the voters nothing could be certified: a promotion adds a connected voter
+ * and a demotion takes an absent one, so such a majority stays one through every change.
  * @module
  */
 import type { Epoch, PeerId } from '../base/brands.ts';
@@ -64,7 +64,7 @@ export function planVoters(facts: VoterFacts): Change | undefined {
   }
   if (spare === undefined) return undefined;
   if (voters.length < goal && second !== undefined) return { kind: 'promote', peer: spare };
-  if (lost === undefined) return undefined;
+  if (lost === undefined || voters.length > goal) return undefined;
   // Whoever takes the place comes first, as long as there is a place for both.
   return voters.length < maxVoters
     ? { kind: 'promote', peer: spare }

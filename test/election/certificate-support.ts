@@ -11,7 +11,7 @@ import { sealVote } from '../../src/election/vote.ts';
 import type { Chain } from '../../src/roster/chain.ts';
 import { ada, admit, ben, chainWith, cyd, dov, eve, promote } from '../roster/support.ts';
 
-/** Epoch 0: ada alone. 1: ben is a member. 2: ada and ben vote. 4: and cyd. 5, 6: dov, who does not. */
+/** The voters: epochs 0 and 1 ada, 2 and 3 also ben, from 4 on also cyd; never dov and eve. */
 export const CHAIN = chainWith([
   ...[admit(ben), promote(ben), admit(cyd), promote(cyd)],
   ...[admit(dov), admit(eve)],

@@ -107,7 +107,7 @@ describe('a leader certificate', () => {
     expect(pair.voters).toHaveLength(2);
   });
 
-  it('is the same bytes whatever order the votes came in, and holds no more than a majority', () => {
+  it('is the same bytes whatever order the votes came in, and holds a bare majority', () => {
     const bytes = certificateOf(ada, { voters: [cyd, ada, ben] });
     expect(bytes).toEqual(certificateOf(ada, { voters: [ben, cyd, ada] }));
     expect(verify(bytes).voters).toHaveLength(2);

@@ -97,7 +97,7 @@ describe('the publisher of a leadership', () => {
     ]);
   });
 
-  it('tries again soon after a failure, with a head that is newer than the failed one', async () => {
+  it('tries again soon after a failure, with a head newer than the failed one', async () => {
     const { clock, heads, wait, publisher, settle } = setup();
     wait.failing = true;
     publisher.elected(election(7));

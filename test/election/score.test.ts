@@ -131,7 +131,7 @@ describe('the ranking', () => {
     expect(rank([], scores, term(1))).toEqual([]);
   });
 
-  it('is a permutation, the same in whatever order it is asked, and jitter does not move it', () => {
+  it('is a permutation, the same in whatever order it is asked; jitter does not move it', () => {
     const some = fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 7, maxLength: 7 });
     fc.assert(
       fc.property(
@@ -170,7 +170,7 @@ describe('the ranking', () => {
     }
   });
 
-  it('orders equals by a hash: alike on every node, differently in each term, each at some time', () => {
+  it('orders equals by a hash: alike on every node, and everybody is first in some term', () => {
     const equal = scored(...PEERS.map(() => 0.5));
     const firsts = Array.from({ length: 70 }, (_, n) => rank(PEERS, equal, term(n))[0]);
     expect(new Set(firsts).size).toBe(PEERS.length);

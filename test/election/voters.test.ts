@@ -60,7 +60,7 @@ const applied = (world: World, change: Change): World => {
   return { ...world, voters: world.voters.filter((name) => name !== change.peer) };
 };
 
-/** Asks again and again, every change certified at once. @returns all worlds, the first included. */
+/** Asks again and again, every change certified at once. @returns all worlds, also the first. */
 function run(first: World): readonly World[] {
   const worlds = [first];
   for (let world = first; ; ) {
@@ -162,6 +162,13 @@ describe('replacing', () => {
     const all = [...away(LOST), ...hosts('fg')];
     expect(plan({ voters: six, hosts: all })).toBe('-e');
     expect(plan({ voters: six, hosts: hosts('abcdefg') })).toBe('-');
+  });
+
+  it('leaves an odd number beyond the goal as an operator made it', () => {
+    const all = [...hosts('ab'), host('c', { awayMs: LOST }), ...hosts('de')];
+    const three = { voters: ['a', 'b', 'c'], hosts: all, target: 1 };
+    expect(plan({ ...three, maxVoters: 3 })).toBe('-');
+    expect(plan({ ...three, maxVoters: 7 })).toBe('-');
   });
 
   it('keeps the grace that it is given', () => {

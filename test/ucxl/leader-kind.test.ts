@@ -116,7 +116,7 @@ describe('what a store believes (R98)', () => {
     expect(ahead).toEqual([]);
   });
 
-  test('an epoch beyond its own roster: refused and counted, and good once it has caught up', () => {
+  test('an epoch beyond its own roster: refused and counted, good once it has caught up', () => {
     let chain = chainWith([admit(ben)]);
     const behind = namespaceOf(
       'h',
@@ -198,7 +198,7 @@ describe('the guard on the disk', () => {
   const disks: { remove(): Promise<void> }[] = [];
   afterAll(() => Promise.all(disks.map((disk) => disk.remove())));
 
-  test('never lets a lower term take the place of a higher one, nor a false head of any', async () => {
+  test('lets no lower term take the place of a higher one, and no false head of any', async () => {
     const disk = await openDisk();
     disks.push(disk);
     const counters = new Counters();
