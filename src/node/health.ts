@@ -22,11 +22,17 @@ export function healthOf(node: Node): readonly HealthStatus[] {
     ...(finding.reason === undefined ? {} : { reason: finding.reason }),
   });
   const { direct, gossip, announcer } = node.network;
+  const duties = node.leadership.duties();
   return [
     of('network', network(node), direct.counters.faults + direct.counters.overloads),
     of('discovery', discovery(node), 0),
     of('announce', announce(node), announcer.counters.forged + gossip.counters.rejected),
     of('roster', roster(node), 0),
+    of(
+      'election',
+      election(node),
+      duties.reduce((sum, duty) => sum + duty.errors, 0),
+    ),
     node.records.dht.health,
     of('mpc', mpc(node), 0),
   ];
@@ -55,6 +61,18 @@ function roster(node: Node): Finding {
   if (standing === 'member') return HEALTHY;
   const failed = standing === 'removed' || node.joinRefusal !== undefined;
   return { status: failed ? 'failed' : 'degraded', reason: node.unready().join('; ') };
+}
+
+/** No quorum makes the election degraded, not the node unready: signing needs no leader (R119). */
+function election({ leadership, roster }: Node): Finding {
+  if (!leadership.isEnabled) {
+    const alone = roster.view.voters.length === 1;
+    return alone ? HEALTHY : degraded('switched off: the roster cannot change');
+  }
+  const { status, reason = '' } = leadership.election.health();
+  if (status !== 'healthy') return { status, reason };
+  const trouble = leadership.duties().flatMap((duty) => duty.reason ?? []);
+  return trouble.length === 0 ? HEALTHY : degraded(trouble.join('; '));
 }
 
 function mpc({ party }: Node): Finding {

@@ -5,16 +5,21 @@
 import type { PeerId } from '../base/brands.ts';
 import { toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
-import type { Member } from '../roster/types.ts';
+import { decodeLeaderCertificate } from '../election/certificate.ts';
+import type { TermRecord } from '../election/history.ts';
+import type { ElectionService } from '../election/service.ts';
+import type { Entry } from '../roster/entry.ts';
+import type { RosterService } from '../roster/service.ts';
 import type { Resolved } from '../ucxl/resolver.ts';
 import { describeConfig, type Effective } from './config.ts';
 import { healthOf } from './health.ts';
 import { type Node, removedError } from './node.ts';
 import type { InviteRequest, NodeServices, PeerDocument, ResolveDocument } from './services.ts';
+import { warningsOf } from './warnings.ts';
 
 /** @param shutdown drains and ends the process. */
 export function nodeServices(node: Node, effective: Effective, shutdown: () => void): NodeServices {
-  const { party, roster, records, deps } = node;
+  const { party, roster, records, leadership, deps } = node;
   return {
     events: deps.events,
     status: async () => statusOf(node),
@@ -25,7 +30,20 @@ export function nodeServices(node: Node, effective: Effective, shutdown: () => v
     unready: () => node.unready(),
     peers: () => peersOf(node),
     roster: () => rosterOf(node),
-    removeMember: (peer) => removeMember(node, peer),
+    removeMember: (peer) => removeMember(node, peer as PeerId),
+    promoteMember: async (peer) => ({ epoch: await epochOf(roster.promote(peer as PeerId)) }),
+    demoteMember: async (peer) => ({ epoch: await epochOf(roster.demote(peer as PeerId)) }),
+    recoverRoster: async (voters) => {
+      const result = await leadership.recovery.recover(voters as readonly PeerId[]);
+      const { state, epoch, waitingFor } = result;
+      return { state, epoch, voters: result.voters, waitingFor };
+    },
+    leader: () => leaderOf(leadership.election, roster),
+    terms: () => leadership.election.history().map(termOf).reverse(),
+    transferLeadership: (to) => leadership.election.transfer(to as PeerId | undefined),
+    stepDown: () => leadership.election.stepDown(),
+    jobs: () => leadership.jobs.list(),
+    submitJob: ({ kind, subject, id }) => leadership.jobs.submit(kind, subject, id),
     leave: async () => ({ epoch: await node.network.desk.leave() }),
     invite: (request) => invite(node, request),
     invitations: async () =>
@@ -73,8 +91,9 @@ export function nodeServices(node: Node, effective: Effective, shutdown: () => v
 }
 
 async function statusOf(node: Node): ReturnType<NodeServices['status']> {
-  const { roster, network, party, deps } = node;
+  const { roster, network, party, leadership, deps } = node;
   const { view, self } = roster;
+  const leader = leadership.isEnabled ? leadership.election.leader() : undefined;
   return {
     version: deps.version,
     peerId: self,
@@ -84,21 +103,56 @@ async function statusOf(node: Node): ReturnType<NodeServices['status']> {
     ready: node.unready().length === 0,
     draining: node.draining,
     epoch: view.epoch,
-    // There is no election in this version.
-    leader: null,
+    leader: leader === undefined ? null : { peerId: leader.peerId, term: leader.term },
+    term: leadership.isEnabled ? leadership.election.term : view.term,
+    voters: view.voters.length,
     peers: network.peers().filter((peer) => peer.connected).length,
     keys: party.keys().length,
     uptimeMs: Math.round(deps.clock.now() - node.startedAt),
     components: healthOf(node),
+    warnings: warningsOf(node),
   };
 }
 
-function peersOf({ network, roster }: Node): readonly PeerDocument[] {
-  return network.peers().flatMap((peer) => {
+const iso = (wallMs: number): string => new Date(wallMs).toISOString();
+
+/** @throws NO_LEADER. */
+function leaderOf(
+  election: ElectionService,
+  { self, view }: RosterService,
+): ReturnType<NodeServices['leader']> {
+  const leader = election.leader();
+  if (leader === undefined) {
+    const { reason } = election.health();
+    throw new BzzzError('NO_LEADER', 'nobody leads', reason === undefined ? {} : { why: reason });
+  }
+  const { peerId, term, sinceMs, votes, certificate } = leader;
+  // Without the certificate, which comes a moment later, the roster of now is the best guess.
+  const { epoch } = certificate === undefined ? view : decodeLeaderCertificate(certificate);
+  return { peerId, term, since: iso(sinceMs), votes, epoch, self: peerId === self };
+}
+
+const termOf = (record: TermRecord): ReturnType<NodeServices['terms']>[number] => ({
+  ...{ term: record.term, leader: record.leader, trigger: record.trigger },
+  since: iso(record.since),
+  until: record.until === null ? null : iso(record.until),
+});
+
+function peersOf({ network, roster, leadership }: Node): readonly PeerDocument[] {
+  const { isEnabled } = leadership;
+  const peers = network.peers();
+  const newest = Math.max(
+    roster.view.epoch,
+    ...peers.flatMap(({ announcement }) => announcement?.rosterEpoch ?? []),
+  );
+  return peers.flatMap((peer) => {
     const member = roster.view.members.get(peer.peerId);
     if (member === undefined) return [];
     const { announcement, fresh, connected } = peer;
     const name = member.name ?? announcement?.name;
+    // What a voter acknowledged to the leader is newer than what it announced.
+    const acked = isEnabled ? leadership.election.standingOf(peer.peerId) : undefined;
+    const epoch = Math.max(acked?.epoch ?? -1, announcement?.rosterEpoch ?? -1);
     return {
       peerId: peer.peerId,
       ...(name === undefined ? {} : { name }),
@@ -109,7 +163,9 @@ function peersOf({ network, roster }: Node): readonly PeerDocument[] {
       connected,
       rttMs: peer.rttMs,
       version: announcement?.version ?? null,
-      epoch: announcement?.rosterEpoch ?? null,
+      epoch: epoch < 0 ? null : epoch,
+      term: acked?.term ?? null,
+      lag: epoch < 0 ? null : Math.max(0, newest - epoch),
       sources: peer.sources,
     };
   });
@@ -129,30 +185,16 @@ function rosterOf({ roster: { view } }: Node): ReturnType<NodeServices['roster']
   };
 }
 
-async function removeMember(node: Node, who: string): ReturnType<NodeServices['removeMember']> {
-  const member = memberCalled(node, who);
-  const { body } = await node.roster.remove(member.peerId);
+async function removeMember(node: Node, peer: PeerId): ReturnType<NodeServices['removeMember']> {
+  // Before the removal: after it the host is no holder that anybody lists.
   const held = node.party
     .keys()
-    .filter((key) => key.parties.some((party) => party.peerId === member.peerId));
-  return { epoch: body.epoch, keysStillHeld: held.map((key) => key.name) };
+    .filter((key) => key.parties.some((party) => party.peerId === peer));
+  const epoch = await epochOf(node.roster.remove(peer));
+  return { epoch, keysStillHeld: held.map((key) => key.name) };
 }
 
-/** By peer id or by name. @throws NOT_FOUND; CONFLICT when two members have the name. */
-function memberCalled({ roster: { view } }: Node, who: string): Member {
-  const byId = view.members.get(who as PeerId);
-  if (byId !== undefined) return byId;
-  const [member, ...more] = [...view.members.values()].filter(({ name }) => name === who);
-  if (member === undefined) {
-    throw new BzzzError('NOT_FOUND', `no member ${who}`, { hint: 'see `bzzz roster --full`' });
-  }
-  if (more.length > 0) {
-    throw new BzzzError('CONFLICT', `${more.length + 1} members are named ${who}`, {
-      hint: 'give the peer id; see `bzzz roster --full`',
-    });
-  }
-  return member;
-}
+const epochOf = async (entry: Promise<Entry>): Promise<number> => (await entry).body.epoch;
 
 async function invite(node: Node, request: InviteRequest): ReturnType<NodeServices['invite']> {
   const addresses = node.network.addresses();

@@ -31,6 +31,7 @@ import type { DataDirPaths } from './datadir.ts';
 import { dropInvitation } from './datadir-cluster.ts';
 import type { EventLog } from './events.ts';
 import { nextBoot } from './identity.ts';
+import { Leadership, PROTOCOLS } from './leadership.ts';
 import { Network } from './net/network.ts';
 import { planRecords, publishRoster, type Records, recordsPort } from './records.ts';
 import { openStore, type Store } from './store.ts';
@@ -70,6 +71,7 @@ export class Node {
   readonly records: Records;
   readonly party: Party;
   readonly network: Network;
+  readonly leadership: Leadership;
   /** Why a joining node will never be admitted. */
   joinRefusal: BzzzError | undefined;
   readonly #ends: Cancel[] = [];
@@ -85,6 +87,7 @@ export class Node {
     this.records = parts.records;
     this.party = parts.party;
     this.network = parts.network;
+    this.leadership = parts.leadership;
   }
 
   /**
@@ -120,6 +123,7 @@ export class Node {
     await party.start();
     await records.dht.start();
     await network.start();
+    await this.leadership.start();
     this.#ends.push(
       roster.onChange((view) => {
         records.dht.membersChanged();
@@ -145,11 +149,14 @@ export class Node {
   async stop(force: () => boolean): Promise<void> {
     this.#draining = true;
     if (!force()) {
+      // First, and before anybody hears of a drain: a cluster without a leader waits.
+      await this.leadership.handOver();
       await this.network.announcer.flush({ partyReady: false, draining: true });
       await this.party.drain(DRAIN_MS);
     }
     for (const end of this.#ends) end();
     this.#probe?.();
+    await this.leadership.stop();
     await this.party.stop();
     await this.records.dht.stop();
     await this.network.stop();
@@ -203,6 +210,7 @@ interface Parts {
   readonly sessions: SessionStore;
   readonly party: Party;
   readonly network: Network;
+  readonly leadership: Leadership;
 }
 
 async function openOn(
@@ -232,7 +240,7 @@ async function openOn(
         partyReady: false,
         draining: false,
         suites: [...SUITE_TABLE.keys()],
-        protocols: ['mpc/1'],
+        protocols: PROTOCOLS,
         load: 0,
         configHash: configHash(config),
       },
@@ -244,6 +252,7 @@ async function openOn(
       joinRefused: (reason) => {
         if (node !== undefined) node.joinRefusal = reason;
       },
+      ...(config.electionEnabled ? { election: lateElection(() => node) } : {}),
     },
   );
   const records = plan.open(network.host.services.dht);
@@ -280,10 +289,20 @@ async function openOn(
       emit: (kind, data) => events.emit(kind, data),
     },
   );
-  node = make({ store, roster, invitations, records, party, network });
+  const leadership = await Leadership.open({
+    ...{ config, roster, network, records, signer, clock, random, logOf },
+    ...{ store: store.root, party: () => party, emit: (kind, data) => events.emit(kind, data) },
+  });
+  node = make({ store, roster, invitations, records, party, network, leadership });
   forgetInvitationOnceAdmitted(node, files, log);
   return node;
 }
+
+/** The network asks for the leader before there is an election: nobody leads then. */
+const lateElection = (node: () => Node | undefined) => ({
+  leader: () => node()?.leadership.election.leader()?.peerId,
+  handOver: async () => node()?.leadership.handOver(),
+});
 
 async function openRoster(store: Store, files: NodeFiles, deps: NodeDeps): Promise<RosterService> {
   const { genesis, invitation, key } = files;

@@ -12,7 +12,7 @@ import type { BzzzError } from '../../base/errors.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
 import type { Invitation } from '../../roster/invitation.ts';
 import type { InvitationBook } from '../../roster/invitation-book.ts';
-import { JoinDesk } from '../../roster/join.ts';
+import { INVITATION_TOPIC, type JoinDeps, JoinDesk, PETITION_TOPIC } from '../../roster/join.ts';
 import type { RosterService } from '../../roster/service.ts';
 import type { Source } from './address-book.ts';
 import { normalise } from './address-book.ts';
@@ -28,8 +28,10 @@ import { createHost, type Host, type HostDeps, startHost } from './host.ts';
 import { Joining } from './joining.ts';
 import { Peering } from './peering.ts';
 import { joinPort, rosterPort } from './ports.ts';
+import { Presence } from './presence.ts';
 import { protocolNames } from './protocols.ts';
 import { Pulse } from './pulse.ts';
+import { ownResources } from './resources.ts';
 import { StrayStreams } from './stray-streams.ts';
 
 /** Settings; times in ms. */
@@ -68,6 +70,8 @@ export interface NetworkDeps {
   readonly log: Logger;
   /** A namespace of its own. */
   readonly store: KeyValue;
+  /** Who decides on requests to join and to leave; absent where the election is switched off. */
+  readonly election?: Pick<JoinDeps, 'leader' | 'handOver'>;
   /** From `dht/options.ts` and `dht/guard.ts`. */
   readonly kad: HostDeps['kad'];
   readonly datastore: HostDeps['datastore'];
@@ -91,7 +95,6 @@ export interface PeerStatus {
   readonly fresh: boolean;
 }
 
-const PETITION = 'roster/petition';
 /** A gossip or DHT stream that broke is mended within this time. */
 const SWEEP_MS = 2_000;
 const FAREWELL_MS = 300;
@@ -107,6 +110,7 @@ export class Network implements Service {
   readonly direct: DirectService;
   readonly gossip: GossipService;
   readonly announcer: Announcer;
+  readonly presence: Presence;
   readonly discovery: Discovery;
   readonly peering: Peering;
   /** Requests to join and to leave; `desk.leave()` removes this node. */
@@ -141,6 +145,7 @@ export class Network implements Service {
       },
       { host, gate, clock, log, isMember, cut, anomaly: (peer) => this.#copied(peer) },
     );
+    this.presence = new Presence(this.direct, clock);
     this.#pulse = new Pulse(PULSE, {
       ...{ direct: this.direct, clock, log },
       linked: () => this.#linked(),
@@ -153,9 +158,12 @@ export class Network implements Service {
     this.desk = new JoinDesk({
       ...deps,
       logger: log,
-      forward: (to, petition) => this.direct.request(to, PETITION, petition),
+      ...deps.election,
+      forward: (to, petition) => this.direct.request(to, PETITION_TOPIC, petition),
+      askIssuer: (issuer, query) => this.direct.request(issuer, INVITATION_TOPIC, query),
     });
-    this.direct.handle(PETITION, (from, petition) => this.desk.serveForwarded(petition, from));
+    this.direct.handle(PETITION_TOPIC, (from, bytes) => this.desk.serveForwarded(bytes, from));
+    this.direct.handle(INVITATION_TOPIC, (from, query) => this.desk.serveQuery(query, from));
     const port = rosterPort(roster, this.desk, clock);
     this.admission = new Admission(
       { self, protocol: names.roster, ...options.timing },
@@ -233,6 +241,7 @@ export class Network implements Service {
         gossip: this.gossip,
         roster: () => roster.view,
         addrs: () => ownAddresses(host),
+        resources: ownResources,
         heard: (announcement) => this.#heard(announcement),
         copied: (peer) => this.#copied(peer),
       },
@@ -305,6 +314,7 @@ export class Network implements Service {
     this.#unsubscribe = [];
     this.#closing?.();
     this.#pulse.stop();
+    this.presence.stop();
     await this.announcer.stop();
     await this.peering.stop();
     await this.discovery.stop();
@@ -372,7 +382,9 @@ export class Network implements Service {
     this.#closing?.();
     this.#closing = this.#deps.clock.after(FAREWELL_MS, () => this.direct.membersChanged());
     this.announcer.membersChanged();
-    this.gossip.forget((peer) => this.#deps.roster.view.standing(peer) === 'member');
+    const isMember = (peer: PeerId) => this.#deps.roster.view.standing(peer) === 'member';
+    this.gossip.forget(isMember);
+    this.presence.keep(isMember);
     this.peering.refresh();
     this.discovery.lookSoon();
   }

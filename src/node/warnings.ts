@@ -1,0 +1,27 @@
+/**
+ * What an operator should know though nothing failed, one sentence each.
+ * @module
+ */
+import { voterWarnings } from '../election/status.ts';
+import type { Node } from './node.ts';
+
+/** For `bzzz status`. */
+export function warningsOf(node: Node): readonly string[] {
+  const { leadership, roster } = node;
+  const out = [...node.unready()];
+  if (roster.standing !== 'member') return out;
+  out.push(...voterWarnings(roster.view.voters.length));
+  if (leadership.isEnabled) {
+    const { status, reason } = leadership.election.health();
+    if (status !== 'healthy' && reason !== undefined) out.push(reason);
+  }
+  const recovery = leadership.recovery.pending();
+  if (recovery !== undefined && recovery.waitingFor.length > 0) {
+    const voters = recovery.voters.join(',');
+    const { waitingFor } = recovery;
+    out.push(
+      `recovery waits for ${waitingFor.join(', ')}: run \`bzzz roster recover --voters ${voters}\` there`,
+    );
+  }
+  return out;
+}
