@@ -14,7 +14,7 @@ import { planJobs } from './plan.ts';
 import type { JobDeps, JobOptions } from './ports.ts';
 import { Replicator } from './replicate.ts';
 import { sealSnapshot } from './snapshot.ts';
-import { changeTable, type JobChange, type Submission, type TableStep } from './table.ts';
+import { type JobChange, type Submission, TableDraft, type TableStep } from './table.ts';
 import { takeOver } from './takeover.ts';
 import { EMPTY_TABLE, type Job, type JobKind, type JobTable } from './types.ts';
 import { type AttemptRef, type HeldJob, type Report, TOPICS, wire } from './wire.ts';
@@ -187,11 +187,10 @@ export class JobLeader {
     const refused: (() => void)[] = [];
     const answers: (() => void)[] = [];
     const made: Made[] = [];
-    let table = this.#table;
+    const time = this.#deps.clock.wallMs();
+    const draft = new TableDraft(this.#table, { term: this.term, time });
     const apply = (change: JobChange): TableStep => {
-      const stamp = { term: this.term, time: this.#deps.clock.wallMs() };
-      const step = changeTable(table, change, stamp);
-      table = step.table;
+      const step = draft.apply(change);
       if (step.verdict === 'changed') made.push({ change, step });
       return step;
     };
@@ -203,11 +202,11 @@ export class JobLeader {
         refused.push(() => reject(toBzzzError(thrown)));
       }
     }
-    for (const change of planJobs(table, this.#facts(present, now))) {
+    for (const change of planJobs(draft.table, this.#facts(present, now))) {
       if (change.type === 'release') this.#orphans.add(change.id);
       apply(change);
     }
-    await this.#commit(table);
+    await this.#commit(draft.table);
     for (const answer of [...refused, ...answers]) answer();
     this.#taken = [];
     this.#follow(made);

@@ -43,6 +43,8 @@ export class Replica {
   #held: SignedManifest | undefined;
   #chunks: Map<string, Uint8Array> = new Map();
   #table: JobTable | undefined;
+  /** Names of chunks on the disk that are not what their name says. */
+  #stray: string[] = [];
   #staged: Staged | undefined;
   /** Why what is on the disk is no state that may be counted on. */
   #damage: BzzzError | undefined;
@@ -142,13 +144,14 @@ export class Replica {
     for (const [name, value] of chunks) {
       if (!this.#chunks.has(name)) ops.push({ type: 'put', key: `c/${name}`, value });
     }
-    for (const name of this.#chunks.keys()) {
+    for (const name of [...this.#chunks.keys(), ...this.#stray]) {
       if (!chunks.has(name)) ops.push({ type: 'del', key: `c/${name}` });
     }
     await this.#kv.batch(ops, { sync: true });
     this.#held = signed;
     this.#chunks = chunks;
     this.#table = table;
+    this.#stray = [];
     this.#staged = undefined;
     this.#damage = undefined;
   }
@@ -162,6 +165,7 @@ export class Replica {
         const name = key.slice(2);
         const hash = fromHex(name);
         if (hash !== undefined && isChunk(hash, chunk)) this.#chunks.set(name, chunk);
+        else this.#stray.push(name);
       }
       this.#table = openTable(this.#held.manifest, this.#chunks);
     } catch (thrown) {

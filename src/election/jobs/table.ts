@@ -1,5 +1,5 @@
 /**
- * The life of a job, pure: `changeTable(table, change, stamp)`.
+ * The life of a job, pure: `new TableDraft(table, stamp).apply(change)`.
  *
  * | state    | change                                | next     |                              |
  * | -------- | ------------------------------------- | -------- | ---------------------------- |
@@ -73,37 +73,65 @@ export type JobChange =
 export type Verdict = 'changed' | 'same' | 'superseded' | 'unknown';
 
 export interface TableStep {
-  readonly table: JobTable;
   readonly verdict: Verdict;
   /** The job after the change; undefined when it is unknown. */
   readonly job: Job | undefined;
 }
 
-/**
- * Applies one change.
- * @throws CONFLICT: submitted again with another kind or subject. BUSY: no place for another job.
- */
-export function changeTable(table: JobTable, change: JobChange, stamp: Stamp): TableStep {
+/** Changes that become a table together: the map is copied once for all of them. */
+export class TableDraft {
+  readonly #stamp: Stamp;
+  #table: JobTable;
+  #jobs: Map<string, Job> | undefined;
+
+  constructor(table: JobTable, stamp: Stamp) {
+    this.#table = table;
+    this.#stamp = stamp;
+  }
+
+  /** As it is now; the same object as in the beginning when nothing was changed. */
+  get table(): JobTable {
+    return this.#table;
+  }
+
+  /**
+   * Applies one change.
+   * @throws CONFLICT: submitted again with another kind or subject. BUSY: no place for another job.
+   */
+  apply(change: JobChange): TableStep {
+    const { put, evict } = changeOf(this.#table, change, this.#stamp);
+    const known = this.#table.jobs.get(change.id);
+    if (typeof put === 'string') return { verdict: put, job: known };
+    this.#jobs ??= new Map(this.#table.jobs);
+    if (evict !== undefined) this.#jobs.delete(evict);
+    this.#jobs.set(put.id, put);
+    this.#table = { version: this.#table.version + 1, jobs: this.#jobs };
+    return { verdict: 'changed', job: put };
+  }
+}
+
+/** The job as it becomes, with the id of one that makes room for it; or why nothing becomes. */
+interface Outcome {
+  readonly put: Job | Exclude<Verdict, 'changed'>;
+  readonly evict?: string | undefined;
+}
+
+function changeOf(table: JobTable, change: JobChange, stamp: Stamp): Outcome {
   const job = table.jobs.get(change.id);
   if (change.type === 'submit') return submit(table, job, change, stamp);
-  if (job === undefined) return { table, verdict: 'unknown', job };
+  if (job === undefined) return { put: 'unknown' };
+  const version = table.version + 1;
   switch (change.type) {
     case 'assign':
-      return job.state === 'open'
-        ? put(table, assigned(job, change.owner, stamp.term))
-        : { table, verdict: 'superseded', job };
+      return { put: job.state === 'open' ? assigned(job, change.owner, stamp) : 'superseded' };
     case 'begin':
-      if (!isOwner(job, change.owner, change.attempt)) {
-        return { table, verdict: 'superseded', job };
-      }
-      return job.began ? { table, verdict: 'same', job } : put(table, { ...job, began: true });
+      if (!isOwner(job, change.owner, change.attempt)) return { put: 'superseded' };
+      return { put: job.began ? 'same' : { ...job, began: true } };
     case 'ended':
-      return ended(table, job, change, stamp);
+      return { put: ended(job, change, version, stamp) };
     case 'release':
-      if (job.state !== 'assigned' || job.attempt !== change.attempt) {
-        return { table, verdict: 'superseded', job };
-      }
-      return put(table, reopened(table, job, 'no owner finished it', stamp));
+      if (job.state !== 'assigned' || job.attempt !== change.attempt) return { put: 'superseded' };
+      return { put: reopened(job, 'no owner finished it', version, stamp) };
   }
 }
 
@@ -115,75 +143,69 @@ function submit(
   known: Job | undefined,
   change: Extract<JobChange, { type: 'submit' }>,
   stamp: Stamp,
-): TableStep {
+): Outcome {
   const { id, kind, subject, leaseMs } = change;
   if (known !== undefined) {
-    if (known.kind === kind && known.subject === subject) {
-      return { table, verdict: 'same', job: known };
-    }
+    if (known.kind === kind && known.subject === subject) return { put: 'same' };
     throw new BzzzError('CONFLICT', `job ${id} exists with another content`, {
       details: { id, kind: known.kind },
     });
   }
-  return put(evict(table), {
+  const put: Job = {
     ...{ id, kind, subject, state: 'open', owner: null, attempt: 0, began: false },
     ...{ term: 0 as Term, failures: 0, past: [], leaseMs, createdAt: stamp.time, endedAt: 0 },
     ...{ submitted: table.version + 1, ended: 0, doneBy: null, result: null },
-  });
+  };
+  return { put, evict: evicted(table) };
 }
 
-/** Makes room for one job. @throws BUSY when all of them are still to be done. */
-function evict(table: JobTable): JobTable {
-  if (table.jobs.size < LIMITS.jobs) return table;
+/** Who makes room for one job, if that is needed. @throws BUSY when all are still to be done. */
+function evicted(table: JobTable): string | undefined {
+  if (table.jobs.size < LIMITS.jobs) return undefined;
   let oldest: Job | undefined;
   for (const job of table.jobs.values()) {
     if (isEnded(job) && (oldest === undefined || job.ended < oldest.ended)) oldest = job;
   }
-  if (oldest === undefined) {
-    throw new BzzzError('BUSY', `${table.jobs.size} jobs are waiting, at most ${LIMITS.jobs}`);
-  }
-  const jobs = new Map(table.jobs);
-  jobs.delete(oldest.id);
-  return { ...table, jobs };
+  if (oldest !== undefined) return oldest.id;
+  throw new BzzzError('BUSY', `${table.jobs.size} jobs are waiting, at most ${LIMITS.jobs}`);
 }
 
-function assigned(job: Job, owner: PeerId, term: Term): Job {
+function assigned(job: Job, owner: PeerId, { term }: Stamp): Job {
   return { ...job, state: 'assigned', owner, attempt: job.attempt + 1, began: false, term };
 }
 
 function ended(
-  table: JobTable,
   job: Job,
   change: Extract<JobChange, { type: 'ended' }>,
+  version: number,
   stamp: Stamp,
-): TableStep {
+): Outcome['put'] {
   const { by, attempt, outcome } = change;
   const text = clipResult(change.text);
-  if (job.state === 'done' && job.doneBy === by) return { table, verdict: 'same', job };
-  if (isEnded(job)) return { table, verdict: 'superseded', job };
+  if (job.state === 'done' && job.doneBy === by) return 'same';
+  if (isEnded(job)) return 'superseded';
   const current = isOwner(job, by, attempt);
   if (outcome !== 'done') {
-    if (!current) return { table, verdict: 'superseded', job };
     // A job that ended without success did begin, whatever this table heard of it.
-    return put(table, reopened(table, { ...job, began: true }, text, stamp));
+    return current ? reopened({ ...job, began: true }, text, version, stamp) : 'superseded';
   }
   const earlier =
     !job.began && job.past.some((tenure) => tenure.peer === by && tenure.attempt === attempt);
-  if (!current && !earlier) return { table, verdict: 'superseded', job };
-  return put(table, {
+  if (!current && !earlier) return 'superseded';
+  return {
     ...{ ...job, state: 'done', owner: null, past: pastOf(job), endedAt: stamp.time },
-    ...{ ended: table.version + 1, doneBy: by, result: text },
-  });
+    ...{ ended: version, doneBy: by, result: text },
+  };
 }
 
 /** Without its owner: open again, or failed when it has cost enough attempts. */
-function reopened(table: JobTable, job: Job, reason: string, stamp: Stamp): Job {
+function reopened(job: Job, reason: string, version: number, stamp: Stamp): Job {
   const failures = job.failures + (job.began ? 1 : 0);
   const failed = failures >= LIMITS.jobFailures;
   return {
     ...{ ...job, state: failed ? 'failed' : 'open', owner: null, began: false, failures },
     past: pastOf(job),
-    ...(failed ? { ended: table.version + 1, endedAt: stamp.time, result: reason } : {}),
+    ...(failed ? { ended: version, endedAt: stamp.time, result: reason } : {}),
   };
 }
 
@@ -191,8 +213,3 @@ const pastOf = (job: Job): readonly Tenure[] =>
   job.owner === null
     ? job.past
     : [...job.past, { peer: job.owner, attempt: job.attempt }].slice(-LIMITS.jobOwners);
-
-function put(table: JobTable, job: Job): TableStep {
-  const jobs = new Map(table.jobs).set(job.id, job);
-  return { table: { version: table.version + 1, jobs }, verdict: 'changed', job };
-}
