@@ -172,9 +172,13 @@ export function onStepDown(turn: Turn, id: string): void {
     return;
   }
   depose(turn, state, 'manual');
-  // Everyone else has the time to stand before this node does.
-  turn.state = { ...turn.state, standAt: later(turn, 2 * context.timing.timeoutMs) };
+  standLast(turn);
   turn.effects.push({ type: 'done', id, epoch: context.roster.epoch });
+}
+
+/** Everyone else has the time to stand before this node does. */
+export function standLast(turn: Turn): void {
+  turn.state = { ...turn.state, standAt: later(turn, 2 * turn.context.timing.timeoutMs) };
 }
 
 /** A stream to a member is up: it hears at once who leads. */

@@ -22,6 +22,7 @@ import {
   onLeaderTick,
   onStepDown,
   onTransfer,
+  standLast,
   welcomeVoters,
 } from './leading.ts';
 import { advance, onAbandon, onGathered, onPropose, onSignature, onWish } from './proposing.ts';
@@ -296,8 +297,10 @@ function onAppendFailed(
   if (state.role !== 'leader' || state.gathering?.certified !== true) return;
   const { id } = state.gathering;
   if (id !== undefined) refuse(turn, id, error);
-  // A leader that cannot keep an entry cannot lead; another voter's disk may be better.
+  // A leader that cannot keep an entry cannot lead; another voter's disk may be better, and a lone
+  // voter's does not get better by trying without a pause.
   depose(turn, { ...state, gathering: null }, 'manual');
+  standLast(turn);
 }
 
 function onCampaign(turn: Turn, input: Extract<ElectionInput, { type: 'campaign' }>): void {
