@@ -23,15 +23,6 @@ import type { Change } from '../../src/roster/entry.ts';
 import { ancestor, type Link, Toy } from '../sim/toy.ts';
 import { effectWord, messageWord, peers } from './story.ts';
 
-export const admit = (peer: string): Change => ({
-  ...{ kind: 'admit', peer: peer as PeerId, role: 'persistent', noVoter: false },
-});
-export const remove = (peer: string): Change => ({
-  ...{ kind: 'remove', peer: peer as PeerId, reason: 'removed' },
-});
-export const promote = (peer: string): Change => ({ kind: 'promote', peer: peer as PeerId });
-export const demote = (peer: string): Change => ({ kind: 'demote', peer: peer as PeerId });
-
 export const TIMING: Timing = {
   heartbeatMs: millis(50),
   timeoutMs: millis(500),
@@ -244,6 +235,14 @@ export class Cluster {
   /** A message that nobody sent through the post, as it is. */
   say(from: string, to: string, message: Message): void {
     this.input(to, { type: 'message', from: from as PeerId, message });
+  }
+
+  /** What `name` wrote last and is still on its way; it is taken out of the post. */
+  answer(name: string): Message {
+    const at = this.mail.findLastIndex(({ from }) => from === name);
+    const message = at < 0 ? undefined : this.mail.splice(at, 1)[0]?.message;
+    if (message === undefined || message === null) throw new Error(`${name} wrote nothing`);
+    return message;
   }
 
   /** Delivers the first letter that fits. */

@@ -56,7 +56,11 @@ export function messageWord(toy: Toy, message: Message): string {
   }
 }
 
+/** What no `assemble` made; tests show it to machines. */
+export const RUBBISH = Uint8Array.of(255);
+
 function entryWord(toy: Toy, bytes: Uint8Array): string {
+  if (bytes === RUBBISH) return 'rubbish';
   const { body, ballot, signers } = toy.openEntry(bytes);
   return `${bodyWord(body)} in ${ballot} by ${[...signers].join()}`;
 }
