@@ -128,6 +128,12 @@ export class Checker {
     account.answers.clear();
     account.wokeAt = node.localNow;
     this.#knowLink(node.head);
+  }
+
+  /** Nobody can answer what a dead process was asked. */
+  died(node: SimNode): void {
+    this.stats.crashes++;
+    this.disturbNode(node);
     for (const [id, wish] of this.#wishes) if (wish.node === node.index) this.#wishes.delete(id);
   }
 
@@ -305,6 +311,7 @@ export class Checker {
     else if (input.type === 'link' && !input.live && before.leader?.leader === input.peer) {
       account.led = null;
     } else if (input.type === 'campaign' || input.type === 'roster') {
+      if (input.type === 'roster') account.ledSince = node.localNow;
       // An operator's word, or the leader's vote that is gone, counts as a lost leader.
       if (state.lost !== null) account.led = null;
     }
@@ -323,11 +330,9 @@ export class Checker {
     const { message, from } = input;
     if (message.term < before.hard.term) this.#refusesStale(node, from, message, before, step);
     else if (message.type === 'beat' || message.type === 'propose') {
-      const { leader } = step.state;
-      const follows = leader?.leader === from && leader.term === message.term;
-      if (follows && step.state.lost === null) {
-        account.led = { term: message.term, at: node.localNow };
-      }
+      // Whether an act counts is seen by whether it is answered.
+      const counts = step.effects.some((effect) => answersAct(effect, from));
+      if (counts) account.led = { term: message.term, at: node.localNow };
     } else if (message.type === 'beat-reply') {
       account.answers.set(from, node.localNow);
     } else if (message.type === 'stand' && step.state.hard.term > before.hard.term) {
@@ -508,6 +513,13 @@ export class Checker {
     return [...this.#wishes].filter(([, wish]) => !wish.optional).map(([id]) => id);
   }
 
+  /** What this node was asked; from here on it need not answer. */
+  openAt(node: SimNode): readonly string[] {
+    const ids = [...this.#wishes].filter(([, wish]) => wish.node === node.index);
+    for (const [id, wish] of ids) this.#wishes.set(id, { ...wish, optional: true });
+    return ids.map(([id]) => id);
+  }
+
   #answered(node: SimNode, id: string): void {
     if (this.#wishes.get(id)?.node !== node.index) {
       this.fail('ANSWER', `${node.id} answers ${id}, which it was not asked or has answered`);
@@ -519,6 +531,11 @@ export class Checker {
 /** What only the leader of its term does. */
 const acts = ({ type }: Message): boolean =>
   type === 'beat' || type === 'propose' || type === 'entry' || type === 'stand';
+
+const answersAct = (effect: ElectionEffect, from: PeerId): boolean =>
+  effect.type === 'send' &&
+  effect.to === from &&
+  (effect.message.type === 'beat-reply' || effect.message.type === 'propose-reply');
 
 function grantsAnything(effect: ElectionEffect): boolean {
   if (effect.type !== 'send') return false;

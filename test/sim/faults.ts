@@ -101,6 +101,8 @@ function strike(world: World, fault: Fault): void {
         if (node.runs && rng.chance(0.5)) campaign(world, node);
       }
       return;
+    case 'duel':
+      return duel(world, leader);
     case 'propose-twice':
       return proposeTwice(world, leader);
   }
@@ -126,6 +128,18 @@ function campaign(world: World, node: SimNode): void {
   world.checker.disturbNode(node);
   const trigger = world.rng.pick(['discovery', 'manual'] as const);
   world.at(world.rng.between(0, 10), () => node.give({ type: 'campaign', trigger }));
+}
+
+/** The leader dies and all others stand at one instant. */
+function duel(world: World, leader: SimNode | undefined): void {
+  leader?.crash();
+  world.at(2, () => {
+    for (const node of world.list) {
+      if (!node.runs) continue;
+      world.checker.disturbNode(node);
+      node.give({ type: 'campaign', trigger: 'manual' });
+    }
+  });
 }
 
 function handOver(world: World, node: SimNode | undefined): void {

@@ -112,7 +112,8 @@ export class Network {
   joinAll(a: number): void {
     for (let b = 0; b < this.#count; b++) {
       if (b !== a && !this.isCut(a, b) && !this.isCut(b, a)) {
-        this.#join(a, b, this.#world.rng.between(0, 60));
+        const { plan, rng } = this.#world;
+        this.#join(a, b, plan.quick ? rng.between(0, 1) : rng.between(0, 60));
       }
     }
   }

@@ -75,7 +75,7 @@ export class SimNode {
 
   /** The roster that the machine sees. */
   get roster(): Link {
-    return this.#world.plan.live ? this.head : this.#view;
+    return this.#world.plan.roster === 'live' ? this.head : this.#view;
   }
 
   get leads(): boolean {
@@ -141,7 +141,8 @@ export class SimNode {
     if (!this.up || head.epoch <= this.head.epoch) return;
     this.#grow(head);
     this.#world.say(this, `has epoch ${head.epoch} by exchange`);
-    this.give(ROSTER);
+    this.#announce();
+    this.#pump();
   }
 
   // -- one input at a time
@@ -152,6 +153,10 @@ export class SimNode {
     while (this.runs && !this.#busy) {
       if (this.#next < this.#effects.length) {
         this.#effect();
+        continue;
+      }
+      if (this.#world.plan.roster === 'first' && this.#view !== this.head) {
+        this.#handle(ROSTER);
         continue;
       }
       // Late timers fire before or after what waits.
@@ -271,10 +276,14 @@ export class SimNode {
     try {
       const head = this.#world.toy.extend(this.head, entry);
       this.#grow(head);
-      this.#inbox.push(ROSTER);
+      this.#announce();
     } catch (thrown) {
-      this.#inbox.push({ type: 'append-failed', error: toBzzzError(thrown) });
+      this.#inbox.unshift({ type: 'append-failed', error: toBzzzError(thrown) });
     }
+  }
+
+  #announce(): void {
+    if (this.#world.plan.roster !== 'first') this.#inbox.push(ROSTER);
   }
 
   #grow(head: Link): void {

@@ -40,6 +40,7 @@ export type Fault =
   | 'transfer'
   | 'step-down'
   | 'campaign'
+  | 'duel'
   | 'propose-twice';
 
 export interface Plan {
@@ -64,13 +65,18 @@ export interface Plan {
   readonly hold: number;
   /** Share of cuts and deaths that the other side notices at once. */
   readonly notice: number;
+  /** Processes that die are back within milliseconds. */
+  readonly quick: boolean;
   /** Share of writes that take time, and how long at most. */
   readonly disk: number;
   readonly diskMs: number;
   /** Share of timers that fire late. */
   readonly lateTimer: number;
-  /** The machine sees a new roster at once, not only with the input that announces it. */
-  readonly live: boolean;
+  /**
+   * When the machine sees a new roster: with an input of its own before all that waits, with one
+   * behind all that waits, or at once, ahead of that input.
+   */
+  readonly roster: 'first' | 'last' | 'live';
   /** Messages of those that the receiver does not know as members yet are dropped. */
   readonly gated: boolean;
   /** Each host has a ranking of its own. */
@@ -104,7 +110,7 @@ const CHARACTERS: readonly (readonly [string, Weights])[] = [
       split: 1,
     },
   ],
-  ['duels', { campaign: 6, isolate: 1, 'crash-leader': 2, loss: 1, change: 2, 'step-down': 2 }],
+  ['duels', { duel: 8, campaign: 2, isolate: 1, 'crash-leader': 1, change: 1, 'step-down': 1 }],
   ['rejoin', { isolate: 6, split: 2, campaign: 2, change: 2 }],
   [
     'mix',
@@ -126,6 +132,7 @@ const CHARACTERS: readonly (readonly [string, Weights])[] = [
       transfer: 1,
       'step-down': 1,
       campaign: 1,
+      duel: 1,
       'propose-twice': 1,
       'restart-all': 1,
     },
@@ -181,10 +188,11 @@ export function planOf(rng: Rng): Plan {
     straggleMs: rng.pick([300, 1500, 4000]),
     hold: rng.pick([0, 0, 0.5, 1]),
     notice: rng.pick([0, 0.5, 1]),
+    quick: rng.chance(0.4),
     disk: rng.pick([0, 0.3]),
     diskMs: rng.pick([5, 20]),
     lateTimer: rng.chance(0.2) ? 0.02 : 0,
-    live: rng.chance(0.5),
+    roster: rng.pick(['first', 'first', 'last', 'live'] as const),
     gated: rng.chance(0.3),
     disagree: rng.chance(0.3),
     hazards: Object.fromEntries(aims.map((moment) => [moment, rng.pick([0.02, 0.08, 0.2])])),

@@ -1,8 +1,10 @@
 /**
  * The command line of the simulator:
  *
- *   node test/sim/run.ts --seeds N --from S [--trace] [--outcomes] [--keep-going]
+ *   node test/sim/run.ts --seeds N --from S [--trace] [--keep-going] [--outcomes] [--only E1,E8]
  *
+ * `--trace` writes down all of the first seed, `--keep-going` does not stop at a violation,
+ * `--outcomes` judges by what harms the cluster alone, `--only` counts some invariants alone.
  * Exit code 1 at a violation; it prints the command that repeats it and the end of its trace.
  */
 import { parseArgs } from 'node:util';
@@ -14,6 +16,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '2000' },
     from: { type: 'string', default: '1' },
     trace: { type: 'boolean', default: false },
+    only: { type: 'string' },
     outcomes: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
@@ -34,6 +37,7 @@ const campaign = runSeeds({
   from,
   seeds,
   outcomes: values.outcomes,
+  only: values.only?.split(','),
   keepGoing: values['keep-going'],
 });
 console.log(summary(campaign));

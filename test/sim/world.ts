@@ -33,6 +33,7 @@ export class World {
   /** By index of the node: how slow its disk is now. */
   readonly slowDisks = new Map<number, number>();
   readonly #options: WorldOptions;
+  readonly #buried = new Set<SimNode>();
   readonly #meeting = new Set<number>();
   readonly #agenda = new Agenda<() => void>();
   now = 0;
@@ -93,25 +94,29 @@ export class World {
   /** Streams of a dead process close, or hang until it is back; it comes back by itself. */
   died(node: SimNode): void {
     this.#crashes++;
-    this.checker.stats.crashes++;
+    this.checker.died(node);
     const noticed = this.rng.chance(this.plan.notice);
     for (let other = 0; other < this.list.length; other++) {
       if (other !== node.index) this.net.part(node.index, other, noticed);
     }
-    this.checker.disturbNode(node);
     if (this.peaceful) return;
-    const { timeoutMs } = this.plan.timing;
-    const away = this.rng.chance(0.5)
-      ? this.rng.between(1, timeoutMs / 4)
-      : this.rng.exponential(2 * timeoutMs);
-    this.at(away, () => this.revive(node));
+    const { timing, quick } = this.plan;
+    const soon = this.rng.between(0.5, quick ? 5 : timing.timeoutMs / 4);
+    const long = this.rng.exponential(2 * timing.timeoutMs);
+    this.at(quick || this.rng.chance(0.5) ? soon : long, () => this.revive(node));
   }
 
   revive(node: SimNode): void {
-    if (node.up) return;
+    if (node.up || this.#buried.has(node)) return;
     this.checker.disturbNode(node);
     node.start();
     this.net.joinAll(node.index);
+  }
+
+  /** It dies now and never comes back. */
+  bury(node: SimNode): void {
+    this.#buried.add(node);
+    node.crash();
   }
 
   /** The roster exchange: the shorter of two chains grows to the longer one. */

@@ -1,0 +1,51 @@
+/** Runs the simulator on a copy of the sources with one rule broken. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Mutant } from './mutants.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+
+export interface Outcome {
+  /** The first line about the violation; undefined when none was found. */
+  readonly violation: string | undefined;
+  /** Seeds that it took. */
+  readonly seeds: number;
+  readonly output: string;
+}
+
+/** @throws when the snippet is not in its file exactly once. */
+export function runMutant(mutant: Mutant, seeds: number, outcomes: boolean): Outcome {
+  const folder = mkdtempSync(join(tmpdir(), 'bzzz-mutant-'));
+  try {
+    for (const part of ['src', 'test/sim', 'package.json']) {
+      cpSync(join(root, part), join(folder, part), { recursive: true });
+    }
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+    const file = join(folder, mutant.file);
+    const text = readFileSync(file, 'utf8');
+    const found = text.split(mutant.snippet).length - 1;
+    if (found !== 1) throw new Error(`${mutant.file} has the snippet ${found} times`);
+    writeFileSync(file, text.replace(mutant.snippet, () => mutant.replacement));
+    const only = outcomes ? mutant.outcomes : mutant.expects;
+    return run(folder, seeds, ['--only', only.join(), ...(outcomes ? ['--outcomes'] : [])]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function run(folder: string, seeds: number, flags: readonly string[]): Outcome {
+  const args = ['test/sim/run.ts', '--seeds', `${seeds}`, ...flags];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: 64 * 1_048_576,
+    timeout: 60_000,
+  });
+  const output = `${stdout}${stderr}`;
+  if (status !== 0 && status !== 1) throw new Error(`the simulator ended with ${status}: ${output}`);
+  const [, count = '0'] = /^(\d+) seeds in/m.exec(stdout) ?? [];
+  const [, violation] = /^seed \d+: (.*)$/m.exec(stdout) ?? [];
+  return { violation, seeds: Number(count), output };
+}
