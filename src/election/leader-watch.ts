@@ -2,6 +2,7 @@
  * Who leads, as this node knows it, and who waits for that to change.
  * @module
  */
+import type { BzzzError } from '../base/errors.ts';
 import type { Cancel, Clock } from '../base/ports.ts';
 import type { Leadership } from './types.ts';
 
@@ -12,8 +13,10 @@ type Listener = (leadership: Leadership | undefined) => void;
 export class LeaderWatch {
   readonly #clock: Clock;
   readonly #listeners = new Set<Listener>();
+  readonly #waits = new Set<(held: boolean) => void>();
   readonly #failed: (error: unknown) => void;
   #current: Leadership | undefined;
+  #ended: BzzzError | undefined;
 
   /** @param failed told of a listener that threw. */
   constructor(clock: Clock, failed: (error: unknown) => void) {
@@ -23,6 +26,19 @@ export class LeaderWatch {
 
   get current(): Leadership | undefined {
     return this.#current;
+  }
+
+  /** Why nothing changes any more. */
+  get ended(): BzzzError | undefined {
+    return this.#ended;
+  }
+
+  /** Nobody is told anything any more; who waits, waits no longer. */
+  end(reason: BzzzError): void {
+    this.#ended ??= reason;
+    this.#current = undefined;
+    for (const end of [...this.#waits]) end(false);
+    this.#listeners.clear();
   }
 
   set(leadership: Leadership | undefined): void {
@@ -41,19 +57,23 @@ export class LeaderWatch {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Resolves with true as soon as `holds`, with false after `ms`. */
+  /** Resolves with true as soon as `holds`, with false after `ms` or at the end. */
   until(holds: Holds, ms: number): Promise<boolean> {
     return this.wait(holds, ms).held;
   }
 
   /** The same, for a wait that may be given up: it never ends then. */
   wait(holds: Holds, ms: number): { readonly held: Promise<boolean>; cancel(): void } {
-    if (holds(this.#current)) return { held: Promise.resolve(true), cancel: () => undefined };
+    const already = holds(this.#current);
+    if (already || this.#ended !== undefined) {
+      return { held: Promise.resolve(already), cancel: () => undefined };
+    }
     let resolve: (held: boolean) => void;
     const held = new Promise<boolean>((settle) => {
       resolve = settle;
     });
     const cancel = (): void => {
+      this.#waits.delete(end);
       unsubscribe();
       stop();
     };
@@ -64,6 +84,7 @@ export class LeaderWatch {
     const unsubscribe = this.onChange((leadership) => {
       if (holds(leadership)) end(true);
     });
+    this.#waits.add(end);
     const stop = this.#clock.after(Math.max(0, ms), () => end(false));
     return { held, cancel };
   }

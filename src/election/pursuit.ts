@@ -46,7 +46,7 @@ export interface Goal {
 
 /**
  * Pursues `goal` as in the table.
- * @throws the refusal; NO_LEADER with the voters that are missing; TIMEOUT: it may have been done.
+ * @throws the refusal; why this node's election ended; NO_LEADER with the voters that are missing; TIMEOUT: it may have been done.
  */
 export async function pursue(goal: Goal, deps: PursuitDeps): Promise<Epoch> {
   const { clock, watch } = deps;
@@ -54,6 +54,7 @@ export async function pursue(goal: Goal, deps: PursuitDeps): Promise<Epoch> {
   let last: BzzzError | undefined;
   let doubt = false;
   for (;;) {
+    if (watch.ended !== undefined) throw watch.ended;
     const left = deadline - clock.now();
     const leader = watch.current;
     if (left <= 0) {

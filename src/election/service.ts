@@ -158,7 +158,7 @@ export class ElectionService {
     this.#phase = 'stopped';
     for (const end of this.#endings) end();
     this.#news.stop();
-    this.#asks.end(new BzzzError('DRAINING', 'this host is stopping'));
+    this.#end(new BzzzError('DRAINING', 'this host is stopping'));
     await this.#actor.close();
     this.#parts.history.end();
     await this.#parts.history.flush();
@@ -315,7 +315,7 @@ export class ElectionService {
 
   #context(roster: RosterFacts, seals: ElectionContext['seals']): ElectionContext {
     const { clock, random, timing, ranking } = this.#deps;
-    const chance = () => new DataView(random.bytes(4).buffer).getUint32(0) / 2 ** 32;
+    const chance = () => random.bytes(4).reduce((sum, byte) => (sum + byte) / 256, 0);
     const now = clock.now();
     return { self: this.#self, now, chance, timing, roster, seals, ranking: ranking() };
   }
@@ -381,7 +381,14 @@ export class ElectionService {
     this.#log(error, 'the election stopped on this host');
     this.#news.leader({ type: 'leader', leadership: null, trigger: 'manual' });
     this.#news.stop();
-    this.#asks.end(new BzzzError('LEADERSHIP_LOST', 'the election stopped on this host'));
+    const { code } = toBzzzError(error);
+    const why = this.#crash;
+    this.#end(new BzzzError(code, 'the election stopped on this host', { why, cause: error }));
+  }
+
+  #end(reason: BzzzError): void {
+    this.#asks.end(reason);
+    this.#watch.end(reason);
   }
 
   #log(error: unknown, message: string): void {
