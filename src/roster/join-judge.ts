@@ -52,9 +52,10 @@ export class JoinJudge {
     } else if (petition.issuer === roster.self) {
       epoch = await invitations.using(petition.token.id, (book) => this.#admit(petition, book));
     } else {
-      // What needs no issuer must not fail for its absence.
-      this.#judge(petition, 'issued');
-      epoch = await this.#admit(petition, await this.#askIssuer(petition));
+      // What needs no issuer does not wait for it.
+      const ruling = this.#judge(petition, 'issued');
+      if (ruling.kind === 'already') epoch = ruling.epoch;
+      else epoch = await this.#admit(petition, await this.#askIssuer(petition));
     }
     return { ok: true, epoch, entries: entriesFrom(roster.chain, petition.have + 1) };
   }

@@ -214,22 +214,17 @@ export class RecoveryService {
     return this.#signatures;
   }
 
-  /**
-   * Keeps what holds of the signatures that came from elsewhere.
-   * @returns whether any was new.
-   * @throws BAD_MESSAGE.
-   */
-  #keep(consent: Consent, signatures: readonly Uint8Array[]): boolean {
+  /** Keeps what holds of the signatures that came from elsewhere. @throws BAD_MESSAGE. */
+  #keep(consent: Consent, signatures: readonly Uint8Array[]): void {
     const { roster } = this.#deps;
     // While the answer was on its way the roster may have grown.
-    if (roster.consent !== consent) return false;
-    const before = this.#known(consent).size;
+    if (roster.consent !== consent) return;
+    this.#known(consent);
     const body = bodyOf(roster.chain, consent);
     for (const bytes of signatures) {
       const by = openSignature(roster.view.clusterId, body, body.term, bytes);
       if (consent.voters.includes(by)) this.#signatures.set(by, bytes);
     }
-    return this.#signatures.size > before;
   }
 
   // -- answering
@@ -256,11 +251,9 @@ export class RecoveryService {
         hint: `run \`bzzz roster recover --voters ${wish}\` there`,
       });
     }
-    const news = this.#keep(consent, ask.signatures);
+    this.#keep(consent, ask.signatures);
     const known = [...this.#known(consent).values()];
     if (await this.#finish()) logger.info({ from }, 'the last signature of a recovery arrived');
-    // Only for news: two hosts that wait for a third must not ask each other without end.
-    else if (news) this.#goOn();
     return encodeSignatures(known);
   }
 

@@ -180,9 +180,11 @@ describe('an invitation that another voter issued', () => {
     expect(JSON.stringify(answer)).toContain('another voter');
     net.cut.clear();
     expect(verdict(await b.desk.serveJoin(petition, eve.peerId))).toBe('ok');
-    // Once used, the answer needs no issuer.
+    // Once used, the answer needs no issuer, and waits for none.
     net.cut.add(ada.peerId);
+    expect(net.issuers).toHaveLength(2);
     expect(verdict(await b.desk.serveJoin(petition, eve.peerId))).toBe('ok');
+    expect(net.issuers).toHaveLength(2);
     expect(verdict(await b.desk.serveJoin(ask(await invite(b), eve), eve.peerId))).toBe('CONFLICT');
   });
 

@@ -24,6 +24,8 @@ export class Net {
   readonly cut = new Set<PeerId>();
   /** Whom petitions were passed on to, in order. */
   readonly asked: PeerId[] = [];
+  /** Which issuers were asked for an invitation. */
+  readonly issuers: PeerId[] = [];
   readonly election: PaperElection | undefined;
   /** Called when a leader wants to hand over. */
   handOver: () => void = () => {};
@@ -72,7 +74,10 @@ export class Net {
     return {
       leader: () => election.leader,
       handOver: async () => this.handOver(),
-      askIssuer: async (issuer, query) => this.reach(issuer).desk.serveQuery(query, self),
+      askIssuer: async (issuer, query) => {
+        this.issuers.push(issuer);
+        return this.reach(issuer).desk.serveQuery(query, self);
+      },
     };
   }
 }

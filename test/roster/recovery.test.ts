@@ -370,6 +370,18 @@ describe('carrying it through', () => {
     expect(again.roster.view.head).toEqual(c.roster.view.head);
   });
 
+  test('two that could not reach each other go on as soon as they can', async () => {
+    const hosts = new Hosts();
+    const [b, c] = [await hosts.up(ben), await hosts.up(cyd)];
+    hosts.net.cut(ben.peerId, cyd.peerId);
+    const voters = ids(ben, cyd);
+    expect((await b.recovery.recover(voters)).state).toBe('waiting');
+    expect((await c.recovery.recover(voters)).state).toBe('waiting');
+    hosts.net.cut(ben.peerId, cyd.peerId, false);
+    await settles(() => b.roster.view.epoch === 8 && c.roster.view.epoch === 8);
+    expect([b.clock.now(), c.clock.now()]).toEqual([0, 0]);
+  });
+
   test('a host that is asked signs nothing without its own operator', async () => {
     const hosts = new Hosts();
     const [b, c] = [await hosts.up(ben), await hosts.up(cyd)];
@@ -407,6 +419,10 @@ describe('carrying it through', () => {
     }
     expect(b.recovery.pending()?.waitingFor).toEqual([cyd.peerId]);
     expect(b.roster.view.epoch).toBe(7);
+    // Nor do they stand in the way of the right one.
+    const c = await hosts.up(cyd);
+    expect((await c.recovery.recover(voters)).state).toBe('done');
+    expect(b.roster.view.epoch).toBe(8);
   });
 
   test('with a majority of the old voters at hand it is said to be needless', async () => {
