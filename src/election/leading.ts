@@ -77,13 +77,14 @@ export function beat(turn: Turn): void {
   const round = state.round + 1;
   const sent = new Map(state.sent).set(round, now);
   sent.delete(round - ROUNDS);
-  turn.state = { ...state, round, sent, nextBeat: later(turn, timing.heartbeatMs) };
+  const next: Leader = { ...state, round, sent, nextBeat: later(turn, timing.heartbeatMs) };
+  turn.state = next;
   const message = { type: 'beat', term: state.hard.term, round, ...standingOf(turn) } as const;
   for (const peer of roster.members.keys()) {
     if (peer === self) continue;
     if (isVoter(turn, peer) || round % ONLOOKER_ROUNDS === 1) send(turn, peer, message);
   }
-  repeatProposal(turn);
+  repeatProposal(turn, next);
 }
 
 export function onBeatReply(turn: Turn, from: PeerId, reply: Reply<'beat-reply'>): void {
@@ -132,8 +133,9 @@ function heardMajorityAt({ context }: Turn, state: Leader): Millis {
   const times = roster.voters
     .map((voter) => (voter === self ? now : (state.acks.get(voter)?.sentAt ?? state.electedAt)))
     .sort((a, b) => b - a);
-  const at = times[quorumOf(times.length) - 1] ?? now;
-  return Math.max(at, state.electedAt) as Millis;
+  // Newest first: from this place on stands what a majority has reached.
+  const reached = times.slice(quorumOf(times.length) - 1);
+  return Math.max(state.electedAt, ...reached) as Millis;
 }
 
 /** Voters that were just made count from now on as heard: they could not answer before. */
@@ -150,9 +152,13 @@ export function welcomeVoters(turn: Turn, state: Leader): Leader {
 export function onTransfer(turn: Turn, input: Input<'transfer'>): void {
   const { state, context } = turn;
   const { id, force } = input;
-  const error = notLeading(turn) ?? tooEarly(turn, force);
-  if (error !== undefined || state.role !== 'leader') {
-    if (error !== undefined) refuse(turn, id, error);
+  if (state.role !== 'leader') {
+    refuse(turn, id, notLeading());
+    return;
+  }
+  const error = heldBack(turn, state) ?? tooEarly(turn, state, force);
+  if (error !== undefined) {
+    refuse(turn, id, error);
     return;
   }
   const to = input.to ?? best(turn, state);
@@ -166,9 +172,13 @@ export function onTransfer(turn: Turn, input: Input<'transfer'>): void {
 
 export function onStepDown(turn: Turn, id: string): void {
   const { state, context } = turn;
-  const error = notLeading(turn);
-  if (error !== undefined || state.role !== 'leader') {
-    if (error !== undefined) refuse(turn, id, error);
+  if (state.role !== 'leader') {
+    refuse(turn, id, notLeading());
+    return;
+  }
+  const error = heldBack(turn, state);
+  if (error !== undefined) {
+    refuse(turn, id, error);
     return;
   }
   depose(turn, state, 'manual');
@@ -189,9 +199,10 @@ export function greet(turn: Turn, peer: PeerId): void {
   send(turn, peer, { type: 'beat', term: state.hard.term, round, ...standingOf(turn) });
 }
 
-function notLeading(turn: Turn): BzzzError | undefined {
-  const { state } = turn;
-  if (state.role !== 'leader') return new BzzzError('NOT_LEADER', 'this host does not lead');
+const notLeading = (): BzzzError => new BzzzError('NOT_LEADER', 'this host does not lead');
+
+/** What keeps a leader from going now. */
+function heldBack(turn: Turn, state: Leader): BzzzError | undefined {
   if (isAlone(turn)) {
     return new BzzzError('REFUSED_BY_POLICY', 'this host is the only voter', {
       hint: 'promote another member first: `bzzz roster promote PEER`',
@@ -203,8 +214,8 @@ function notLeading(turn: Turn): BzzzError | undefined {
   });
 }
 
-function tooEarly({ state, context }: Turn, force: boolean): BzzzError | undefined {
-  if (force || state.role !== 'leader') return undefined;
+function tooEarly({ context }: Turn, state: Leader, force: boolean): BzzzError | undefined {
+  if (force) return undefined;
   const { minTermMs } = context.timing;
   const age = context.now - state.electedAt;
   if (age >= minTermMs) return undefined;
@@ -232,7 +243,8 @@ function unfitTarget(turn: Turn, to: PeerId | undefined): BzzzError {
       hint: '`bzzz roster` lists the voters',
     });
   }
-  return new BzzzError('PEER_UNREACHABLE', `${to ?? 'no other voter'} can take the lead now`, {
+  const who = to === undefined ? 'no other voter can' : `${to} cannot`;
+  return new BzzzError('PEER_UNREACHABLE', `${who} take the lead now`, {
     why: 'a voter must be connected and have the newest roster',
     hint: '`bzzz peers` shows who is connected and how far behind',
   });

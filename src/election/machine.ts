@@ -279,12 +279,12 @@ function onRoster(turn: Turn): void {
 
 function onLeaderRoster(turn: Turn, state: typeof turn.state & { role: 'leader' }): void {
   const { context } = turn;
-  turn.state = state;
-  onGathered(turn);
+  const next = onGathered(turn, state);
+  turn.state = next;
   for (const peer of context.roster.members.keys()) {
     if (peer !== context.self) offer(turn, peer, context.roster.epoch, state.hard.term);
   }
-  if (turn.state.role === 'leader' && !isVoter(turn)) depose(turn, turn.state, 'quorum');
+  if (!isVoter(turn)) depose(turn, next, 'quorum');
   beat(turn);
   advance(turn);
 }

@@ -108,18 +108,19 @@ export function onSignature(turn: Turn, from: PeerId, reply: Of<'propose-reply'>
     return;
   }
   const signatures = new Map(gathering.signatures).set(from, reply.signature);
-  turn.state = { ...state, gathering: { ...gathering, signatures } };
-  certify(turn);
+  certify(turn, state, { ...gathering, signatures });
 }
 
 /** The roster may have grown to what was gathered for. */
-export function onGathered(turn: Turn): void {
-  const { state, context } = turn;
-  if (state.role !== 'leader') return;
+export function onGathered(turn: Turn, state: Leader): Leader {
   const { gathering } = state;
-  const { epoch, head } = context.roster;
-  if (gathering === null || gathering.body.epoch > epoch) return;
-  turn.state = { ...state, gathering: null };
+  if (gathering === null || gathering.body.epoch > turn.context.roster.epoch) return state;
+  report(turn, gathering);
+  return { ...state, gathering: null };
+}
+
+function report(turn: Turn, gathering: Round): void {
+  const { epoch, head } = turn.context.roster;
   if (gathering.id === undefined) return;
   const { id, body, hash, certified } = gathering;
   // Behind the head lies what was certified; at the head the hash tells.
@@ -133,14 +134,13 @@ export function onGathered(turn: Turn): void {
 }
 
 /** Streams break: whoever has not signed is asked again with every beat. */
-export function repeatProposal(turn: Turn): void {
-  const { state, context } = turn;
-  if (state.role !== 'leader') return;
+export function repeatProposal(turn: Turn, state: Leader): void {
+  const { roster, self } = turn.context;
   const { gathering } = state;
   if (gathering === null || gathering.certified) return;
   const { body } = gathering;
-  for (const voter of context.roster.voters) {
-    if (voter === context.self || gathering.signatures.has(voter)) continue;
+  for (const voter of roster.voters) {
+    if (voter === self || gathering.signatures.has(voter)) continue;
     send(turn, voter, { type: 'propose', term: state.hard.term, body });
   }
 }
@@ -163,18 +163,19 @@ function gather(turn: Turn, state: Leader, id: string | undefined, body: EntryBo
     ...{ id, body, hash: seals.hash(body), certified: false },
     signatures: new Map([[self, signature]]),
   };
-  turn.state = { ...state, hard: turn.state.hard, gathering };
-  repeatProposal(turn);
-  certify(turn);
+  const next: Leader = { ...state, hard: turn.state.hard, gathering };
+  repeatProposal(turn, next);
+  certify(turn, next, gathering);
 }
 
-function certify(turn: Turn): void {
-  const { state, context } = turn;
-  if (state.role !== 'leader' || state.gathering === null) return;
-  const { body, signatures } = state.gathering;
-  if (!isMajority(turn, signatures.size)) return;
-  const entry = context.seals.assemble(body, state.hard.term, [...signatures.values()]);
-  turn.state = { ...state, gathering: { ...state.gathering, certified: true } };
+/** Keeps the round, and completes it when its signatures are a majority. */
+function certify(turn: Turn, state: Leader, round: Round): void {
+  const { body, signatures } = round;
+  const certified = isMajority(turn, signatures.size);
+  turn.state = { ...state, gathering: { ...round, certified } };
+  if (!certified) return;
+  const { seals } = turn.context;
+  const entry = seals.assemble(body, state.hard.term, [...signatures.values()]);
   turn.effects.push({ type: 'append', entry });
 }
 

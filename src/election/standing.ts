@@ -94,15 +94,16 @@ export function candidate(turn: Turn, trigger: Trigger, attempts: number, transf
   const vote = seals.sealVote({ term, epoch: roster.epoch, candidate: self });
   // Votes take two messages and a write; whoever is first in rank tries again first.
   const wait = timing.timeoutMs / 4 + stagger(turn);
-  turn.state = {
+  const elect: Candidate = {
     ...asFollower(turn, later(turn, wait)),
     role: 'candidate',
     ...{ trigger, attempts, transfer, epoch: roster.epoch },
     votes: new Map([[self, vote]]),
     inherited: relevant(turn.context, accepted),
   };
+  turn.state = elect;
   sendVoters(turn, { type: 'vote', term, transfer, ...standingOf(turn) });
-  count(turn);
+  count(turn, elect);
 }
 
 export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>): void {
@@ -120,7 +121,7 @@ export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>
     ignore(turn, from, reply.type, reason);
     return;
   }
-  turn.state = {
+  const elect: Candidate = {
     ...state,
     votes: new Map(state.votes).set(from, reply.vote),
     inherited: higherBallot(
@@ -129,8 +130,9 @@ export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>
       nextEpoch(state.epoch),
     ),
   };
+  turn.state = elect;
   witness(turn, [reply.vote]);
-  count(turn);
+  count(turn, elect);
 }
 
 /**
@@ -163,9 +165,8 @@ export function witness(turn: Turn, votes: readonly Uint8Array[]): void {
   }
 }
 
-function count(turn: Turn): void {
-  const { state } = turn;
-  if (state.role === 'candidate' && isMajority(turn, state.votes.size)) lead(turn, state);
+function count(turn: Turn, elect: Candidate): void {
+  if (isMajority(turn, elect.votes.size)) lead(turn, elect);
 }
 
 /** Why a vote does not count; undefined when it does. */
