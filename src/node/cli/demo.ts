@@ -6,7 +6,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BzzzError } from '../../base/errors.ts';
-import type { KeyDocument, ResolveDocument, SignDocument } from '../services.ts';
+import type { KeyDocument, ResolveDocument, SignDocument, StatusDocument } from '../services.ts';
 import { DemoCluster, type DemoNode, eventually } from './demo-cluster.ts';
 import { installationRoot } from './version.ts';
 
@@ -28,6 +28,10 @@ export interface DemoReport {
   readonly signature: string;
   readonly address: string;
   readonly meshMs: number;
+  /** Until the cluster had made five voters of its members. */
+  readonly votersMs: number;
+  /** Who led at the end. */
+  readonly leader: { readonly peerId: string; readonly term: number };
   readonly keygenMs: number;
   readonly signMs: number;
   readonly survivedKillsMs: number;
@@ -37,6 +41,7 @@ export interface DemoReport {
 }
 
 const KEY = 'demo';
+const VOTERS = 5;
 
 /** @throws BAD_USAGE for fewer than 5 nodes; INTERRUPTED; whatever a step failed with. */
 export async function runDemo(options: DemoOptions): Promise<DemoReport> {
@@ -76,6 +81,9 @@ class Demo {
     const [observer, meshMs] = await this.#timed(() => this.#gather());
     this.#say(`${nodes} daemons and an observer found each other in ${meshMs} ms`);
 
+    const [first, votersMs] = await this.#timed(() => this.#voters());
+    this.#say(`${VOTERS} of them vote, ${this.#nameOf(first)} leads: ${votersMs} ms`);
+
     const [key, keygenMs] = await this.#timed(() => this.#createKey());
     this.#say(
       `a ${this.#threshold}-of-${nodes} ed25519 key exists, in no place whole: ${keygenMs} ms`,
@@ -93,6 +101,8 @@ class Demo {
     const [survived, survivedKillsMs] = await this.#timed(() => this.#signThroughKills(second));
     this.#say(`its request was finished by the others: ${survivedKillsMs} ms, kills included`);
     this.#verify(key, second, survived);
+    const leader = await this.#leader();
+    this.#say(`  ${this.#nameOf(leader)} leads now, elected in term ${leader.term}`);
 
     await this.#resolveAt(observer, key.address);
     await this.#resolveAt(observer, survived.address);
@@ -100,6 +110,7 @@ class Demo {
     this.#say(`done in ${(totalMs / 1_000).toFixed(1)} s`);
     const report = {
       ...{ nodes, threshold: this.#threshold, keyId: key.keyId, meshMs, keygenMs, signMs },
+      ...{ votersMs, leader: { peerId: leader.peerId, term: leader.term } },
       ...{ signature: survived.signature, address: survived.address, survivedKillsMs, totalMs },
     };
     return this.#options.keep ? { ...report, folder: this.#cluster.folder } : report;
@@ -111,6 +122,28 @@ class Demo {
     const observer = await this.#cluster.join(founder, 'observer');
     await this.#cluster.meshed();
     return observer;
+  }
+
+  async #voters(): Promise<LeaderShape> {
+    await eventually(`${VOTERS} voters`, async () => {
+      const { voters } = await this.#node(0).client.call<StatusDocument>('GET', '/v1/status');
+      return voters >= VOTERS ? voters : undefined;
+    });
+    return this.#leader();
+  }
+
+  /** A node that lives, as another one knows it. */
+  #leader(): Promise<LeaderShape> {
+    const alive = this.#cluster.nodes.filter(({ running }) => running);
+    return eventually('a leader', async () => {
+      const status = await alive[0]?.client.call<StatusDocument>('GET', '/v1/status');
+      const leader = status?.leader ?? undefined;
+      return alive.some(({ peerId }) => peerId === leader?.peerId) ? leader : undefined;
+    });
+  }
+
+  #nameOf({ peerId }: LeaderShape): string {
+    return this.#cluster.nodes.find((node) => node.peerId === peerId)?.name ?? peerId;
   }
 
   #createKey(): Promise<KeyDocument> {
@@ -127,15 +160,18 @@ class Demo {
   }
 
   /**
-   * Node 2 asks while all but node 1 are frozen, so that it cannot be finished; it and a frozen
-   * signer are killed; the rest wakes up, and must finish what node 2 began.
+   * A node asks while all but one other are frozen, so that it cannot be finished; it and the frozen
+   * leader are killed; the rest wakes up, elects, and must finish what was begun.
    */
   async #signThroughKills(message: Uint8Array): Promise<SignDocument> {
-    const [witness, proposer, ...rest] = this.#cluster.nodes.slice(0, this.#options.nodes);
-    const victim = rest[0];
+    const leader = await this.#leader();
+    const signers = this.#cluster.nodes.slice(0, this.#options.nodes);
+    const victim = signers.find(({ peerId }) => peerId === leader.peerId);
+    const [witness, proposer, ...others] = signers.filter((node) => node !== victim);
     if (witness === undefined || proposer === undefined || victim === undefined) {
       throw new BzzzError('INTERNAL', 'nobody is left to kill');
     }
+    const rest = [victim, ...others];
     for (const node of rest) node.signal('SIGSTOP');
     const request = this.#sign(proposer, message).catch((cause: unknown) => cause);
     await eventually('the request runs at a second node', async () => {
@@ -145,7 +181,7 @@ class Demo {
     await Promise.all([proposer.end('SIGKILL'), victim.end('SIGKILL')]);
     await request;
     this.#say(
-      `${proposer.name} asked for another signature and was killed, and ${victim.name} too`,
+      `${proposer.name} asked for another signature and was killed, and so was the leader, ${victim.name}`,
     );
     for (const node of this.#cluster.nodes) node.signal('SIGCONT');
     return this.#sign(witness, message);
@@ -186,6 +222,8 @@ class Demo {
     this.#options.print(line);
   }
 }
+
+type LeaderShape = NonNullable<StatusDocument['leader']>;
 
 interface SessionShape {
   readonly initiator: string;
