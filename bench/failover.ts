@@ -39,6 +39,12 @@ async function measure(fault: Fault, lan?: Lan): Promise<void> {
       ms: accepted,
       elected_ms: quantiles(all.map((one) => one.electedMs)),
     });
+  } catch (thrown) {
+    for (const node of cluster.nodes) {
+      const state = node.running ? 'runs' : 'ended';
+      process.stderr.write(`${node.name} ${state}; the end of its log:\n${await node.log()}\n`);
+    }
+    throw thrown;
   } finally {
     await cluster.stop();
   }

@@ -35,6 +35,12 @@ async function follow(node: TestNode, seen: [kind: string, id: string, where: st
 it('R104: fifty jobs open when the leader dies: each is done exactly once', async () => {
   cluster = await Cluster.start(3);
   await haveVoters(cluster.nodes, 3);
+  const { address } = await cluster.founder.json<{ address: string }>([
+    ...['key', 'create', 'kept', '--suite', 'ed25519', '--threshold', '2', '--parties', '3'],
+  ]);
+  for (const node of cluster.nodes) {
+    await until('the key is there', () => node.json(['key', 'show', 'kept']));
+  }
   const { node: leader } = await agreedLeader(cluster.nodes);
   const rest = cluster.nodes.filter((node) => node !== leader);
   const seen: [kind: string, id: string, where: string][] = [];
@@ -49,8 +55,7 @@ it('R104: fifty jobs open when the leader dies: each is done exactly once', asyn
   await Promise.all(
     ids.map(async (id, i) => {
       const by = rest[i % rest.length];
-      const job = { id, kind: 'index', subject: `ucxl://self:notes@lab:shelf/${i}` };
-      await by?.post('/v1/jobs', job, 40_000);
+      await by?.post('/v1/jobs', { id, kind: 'repair', subject: address }, 40_000);
       // Some are given out, some wait, some are still on their way to the leader.
       if (++acknowledged < JOBS / 2 || killed !== undefined) return;
       openAtKill = ids.filter((one) => count('job.done', one) === 0).length;
@@ -74,11 +79,8 @@ it('R104: fifty jobs open when the leader dies: each is done exactly once', asyn
   expect(table.map((job) => job.state)).toEqual(ids.map(() => 'done'));
   expect(new Set(table.map((job) => job.id)).size).toBe(JOBS);
   // The same again is the same job.
-  const again = await rest[0]?.post<Job>('/v1/jobs', {
-    id: 'job-7',
-    kind: 'index',
-    subject: 'ucxl://self:notes@lab:shelf/7',
-  });
+  const seventh = { id: 'job-7', kind: 'repair', subject: address };
+  const again = await rest[0]?.post<Job>('/v1/jobs', seventh);
   expect(again).toMatchObject({ id: 'job-7', state: 'done' });
 
   await leader.start();
