@@ -264,6 +264,9 @@ function onLink(turn: Turn, peer: PeerId, live: boolean): void {
 }
 
 function onRoster(turn: Turn): void {
+  const { term } = turn.context.roster;
+  // A recovery has a term of its own: whoever led the voters before it is deposed by it.
+  if (term > turn.state.hard.term) adoptTerm(turn, term, 'quorum');
   const { state } = turn;
   if (state.role === 'leader') {
     onLeaderRoster(turn, welcomeVoters(turn, state));
@@ -305,6 +308,7 @@ function onAppendFailed(
 
 function onCampaign(turn: Turn, input: Extract<ElectionInput, { type: 'campaign' }>): void {
   if (turn.state.role !== 'follower' || !isVoter(turn)) return;
-  const standAt = later(turn, stagger(turn));
-  turn.state = { ...turn.state, lost: input.trigger, standAt };
+  const { standAt } = turn.state;
+  const soon = Math.min(standAt, later(turn, stagger(turn))) as Millis;
+  turn.state = { ...turn.state, lost: input.trigger, standAt: soon };
 }

@@ -75,6 +75,8 @@ export function advance(turn: Turn): void {
     const { term, accepted } = state.hard;
     // What is gathered is reported first, even if the roster has it already.
     if (state.gathering !== null) return;
+    // Whoever takes over must not be behind when it stands (Ongaro 2014, §3.10).
+    if (state.transfer !== null) return;
     if (isTaken(accepted, term, nextEpoch(context.roster.epoch))) return;
     if (!isSettled(turn, state)) return;
     if (state.inherited?.body.epoch === nextEpoch(context.roster.epoch)) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Epoch, Term } from '../base/brands.ts';
-import type { Accepted, Hard, Standing } from './types.ts';
+import type { Accepted, Hard, RosterFacts, Standing } from './types.ts';
 
 /** How many of `voters` are a majority; of the roster's, never of those in view. */
 export const quorumOf = (voters: number): number => Math.floor(voters / 2) + 1;
@@ -33,5 +33,10 @@ export function higherBallot(
   return y.ballot > x.ballot ? y : x;
 }
 
-export const nextTerm = (term: Term): Term => (term + 1) as Term;
+/**
+ * The term to stand in: above the own one, and above the roster's, which a node may have from others
+ * (after a recovery nobody need have seen its term). An entry is never of a lower term than the last.
+ */
+export const nextTerm = (hard: Hard, roster: Pick<RosterFacts, 'term'>): Term =>
+  (Math.max(hard.term, roster.term) + 1) as Term;
 export const nextEpoch = (epoch: Epoch): Epoch => (epoch + 1) as Epoch;

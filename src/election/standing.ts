@@ -61,7 +61,7 @@ export function stand(turn: Turn, trigger: Trigger, attempts: number): void {
   const common = asFollower(turn, later(turn, turn.context.timing.timeoutMs / 2 + stagger(turn)));
   const granted = new Set([turn.context.self]);
   turn.state = { ...common, role: 'pre-candidate', granted, trigger, attempts };
-  const term = nextTerm(common.hard.term);
+  const term = nextTerm(common.hard, turn.context.roster);
   sendVoters(turn, { type: 'pre-vote', term, ...standingOf(turn) });
 }
 
@@ -78,7 +78,8 @@ export function onPreVoteReply(turn: Turn, from: PeerId, reply: Reply<'pre-vote-
     retry(turn, state.attempts);
     return;
   }
-  if (reply.term !== nextTerm(state.hard.term) || !isVoter(turn, from)) return;
+  const asked = nextTerm(state.hard, turn.context.roster);
+  if (reply.term !== asked || !isVoter(turn, from)) return;
   const granted = new Set(state.granted).add(from);
   turn.state = { ...state, granted };
   if (isMajority(turn, granted.size)) candidate(turn, state.trigger, state.attempts, false);
@@ -87,7 +88,7 @@ export function onPreVoteReply(turn: Turn, from: PeerId, reply: Reply<'pre-vote-
 /** Votes for itself in the next term and asks the others to. */
 export function candidate(turn: Turn, trigger: Trigger, attempts: number, transfer: boolean): void {
   const { self, roster, seals, timing } = turn.context;
-  const term = nextTerm(turn.state.hard.term);
+  const term = nextTerm(turn.state.hard, roster);
   const { accepted } = turn.state.hard;
   turn.state = { ...turn.state, seenVotes: new Map() };
   persist(turn, { term, votedFor: self, accepted });
@@ -145,7 +146,7 @@ function catchUp(turn: Turn, from: PeerId, elector: Standing): void {
 
 /** Keeps the votes of this term that are seen; two of one voter are evidence against it (R98). */
 export function witness(turn: Turn, votes: readonly Uint8Array[]): void {
-  const { seals } = turn.context;
+  const { seals, roster } = turn.context;
   for (const sealed of votes) {
     let vote: Vote & { readonly voter: PeerId };
     try {
@@ -154,7 +155,7 @@ export function witness(turn: Turn, votes: readonly Uint8Array[]): void {
       if (thrown instanceof BzzzError) continue; // whoever showed it proves nothing
       throw thrown;
     }
-    if (vote.term !== turn.state.hard.term) continue;
+    if (vote.term !== turn.state.hard.term || !roster.members.has(vote.voter)) continue;
     const known = turn.state.seenVotes.get(vote.voter);
     if (known === undefined) {
       const seenVotes = new Map(turn.state.seenVotes).set(vote.voter, sealed);
