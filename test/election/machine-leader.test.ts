@@ -227,6 +227,16 @@ describe('a transfer', () => {
     expect(cluster.leaders()).toBe('A:A1 B:A1 C:A1');
   });
 
+  it('opens no other epoch, which the next leader would lack', () => {
+    const cluster = three();
+    transfer(cluster, 'B');
+    cluster.propose('A', 'w', admit('D'));
+    expect(cluster.host('A').disk.accepted).toBeNull();
+    cluster.settle();
+    expect(refusals(cluster)).toEqual(['w NOT_LEADER']);
+    expect(cluster.leaders()).toBe('A:B2 B:B2 C:B2');
+  });
+
   it('that somebody else overtakes is refused', () => {
     const cluster = three();
     transfer(cluster, 'B');

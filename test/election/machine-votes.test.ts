@@ -156,6 +156,14 @@ describe('a vote is granted', () => {
     expect(cluster.answer('B')).toMatchObject({ type: 'vote-reply', term: 2, refusal: null });
   });
 
+  it('in a term whose leader it follows without having voted: that one has its majority', () => {
+    const cluster = leaderless();
+    cluster.say('A', 'B', beat(3));
+    cluster.say('C', 'B', vote(3));
+    expect(cluster.answer('B')).toMatchObject({ term: 3, refusal: null });
+    expect(cluster.state('B').leader).toEqual({ leader: 'A', term: 3 });
+  });
+
   it('with what this voter signed for the next epoch', () => {
     const cluster = new Cluster({ voters: 'ABC' });
     cluster.elect('A');
@@ -372,6 +380,15 @@ describe('equivocation (R98)', () => {
     const later = sealed(cluster, 'B', { term: term(2), candidate: peer('C') });
     cluster.input('A', { type: 'votes', votes: [one, one, later, RUBBISH] });
     expect(evidence(cluster)).toEqual([]);
+    expect([...cluster.state('A').seenVotes.keys()]).toEqual(['B']);
+  });
+
+  it('of strangers is nobody’s business, and takes no memory', () => {
+    const cluster = candidate();
+    const two = [sealed(cluster, 'X'), sealed(cluster, 'X', { candidate: peer('C') })];
+    cluster.input('A', { type: 'votes', votes: two });
+    expect(evidence(cluster)).toEqual([]);
+    expect(cluster.state('A').seenVotes.size).toBe(0);
   });
 });
 

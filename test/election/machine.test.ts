@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { millis } from '../../src/base/brands.ts';
 import { wakeAt } from '../../src/election/machine.ts';
-import { Cluster } from './harness.ts';
+import { Cluster, NOTHING } from './harness.ts';
 import {
   admit,
   beat,
@@ -246,6 +246,21 @@ describe('a restart', () => {
     expect(cluster.answer('B')).toMatchObject({ refusal: null });
   });
 
+  it('with a roster of a higher term than its own stands above both', () => {
+    const cluster = new Cluster({ voters: 'ABC' });
+    cluster.host('A').disk = { ...NOTHING, term: term(5) };
+    cluster.elect('A');
+    cluster.propose('A', 'w', admit('D'));
+    cluster.settle();
+    expect(cluster.host('B').chain.facts.term).toBe(6);
+    for (const name of 'ABC') cluster.kill(name);
+    // As after a recovery: these two have the roster, but never heard its leader.
+    for (const name of 'BC') cluster.host(name).disk = { ...NOTHING };
+    cluster.start('BC');
+    cluster.run(700);
+    expect(cluster.effectsOf('B', 'elected')).toMatchObject([{ term: 7 }]);
+  });
+
   it('of all hosts at once ends in one leader', () => {
     const cluster = three();
     for (const name of 'ABC') cluster.kill(name);
@@ -276,6 +291,15 @@ describe('a campaign', () => {
     for (const name of 'BC') cluster.input(name, { type: 'campaign', trigger: 'discovery' });
     cluster.run(10);
     expect(cluster.effectsOf('B', 'elected')).toMatchObject([{ term: 2, trigger: 'discovery' }]);
+  });
+
+  it('never makes a voter stand later than it would', () => {
+    const cluster = three();
+    cluster.cut('A', 'BC');
+    cluster.pass(wakeAt(cluster.state('C')) - cluster.now - 1);
+    const planned = wakeAt(cluster.state('C'));
+    cluster.input('C', { type: 'campaign', trigger: 'discovery' });
+    expect(wakeAt(cluster.state('C'))).toBe(planned);
   });
 
   it('does nothing at a leader or at a node that stands', () => {
