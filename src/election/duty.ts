@@ -271,12 +271,13 @@ export class DutyRunner {
   #run(term: Term): void {
     const controller = new AbortController();
     this.#controller = controller;
-    // A turn later: the state is set before the duty can say anything.
-    const over = Promise.resolve().then(() =>
-      this.#duty.run(term, controller.signal, () => {
+    // A turn later: the state is set before the duty can say anything, and may be another by then.
+    const over = Promise.resolve().then(async () => {
+      if (controller.signal.aborted) return;
+      await this.#duty.run(term, controller.signal, () => {
         if (this.#controller === controller) this.#feed({ type: 'progress' });
-      }),
-    );
+      });
+    });
     over.then(
       () => this.#feed({ type: 'ended' }),
       (thrown: unknown) => {

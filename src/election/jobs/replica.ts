@@ -15,6 +15,7 @@ import {
   isChunk,
   isNewer,
   missingChunks,
+  openChunk,
   openManifest,
   openTable,
   type SignedManifest,
@@ -117,7 +118,9 @@ export class Replica {
     for (const bytes of bodies) {
       // A damaged chunk is none of those that are wanted, and is asked for again.
       const hash = wanted.find((candidate) => isChunk(candidate, bytes));
-      if (hash !== undefined) staged.chunks.set(nameOf(hash), bytes);
+      if (hash === undefined) continue;
+      openChunk(hash, bytes);
+      staged.chunks.set(nameOf(hash), bytes);
     }
     const missing = missingChunks(manifest, this.#chunks, staged.chunks);
     if (missing.length === 0) await this.#swap(signed, staged);

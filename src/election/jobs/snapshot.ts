@@ -77,7 +77,7 @@ export function sealSnapshot(
   signer: Signer,
   clusterId: ClusterId,
 ): Snapshot {
-  const chunks = chunksOf(table).map((bytes) => ({ bytes, hash: leafHash(bytes) }));
+  const chunks = chunksOf(table);
   const hashes = chunks.map(({ hash }) => hash);
   const manifest: Manifest = {
     ...{ schemaVersion: SNAPSHOT_SCHEMA, stateVersion: table.version, term },
@@ -153,12 +153,10 @@ export function openTable(manifest: Manifest, chunks: Chunks): JobTable {
   const jobs = new Map<string, Job>();
   for (const hash of manifest.chunks) {
     const bytes = chunks.get(toHex(hash));
-    if (bytes === undefined || !isChunk(hash, bytes)) {
-      throw new BzzzError('BAD_MESSAGE', `snapshot: chunk ${toHex(hash).slice(0, 8)} is damaged`);
+    if (bytes === undefined) {
+      throw new BzzzError('BAD_MESSAGE', `snapshot: chunk ${toHex(hash).slice(0, 8)} is missing`);
     }
-    for (const job of decode('jobs', chunkSchema, bytes, LIMITS.snapshotChunkBytes)) {
-      jobs.set(job.id, job);
-    }
+    for (const job of openChunk(hash, bytes).jobs) jobs.set(job.id, job);
   }
   if (jobs.size > LIMITS.jobs) throw new BzzzError('BAD_MESSAGE', `${jobs.size} jobs in one table`);
   return { version: manifest.stateVersion, jobs };
@@ -166,36 +164,89 @@ export function openTable(manifest: Manifest, chunks: Chunks): JobTable {
 
 // -- chunks
 
-/** A job with its place in the trie; jobs are immutable, so this is made once for each. */
+interface Chunk {
+  readonly jobs: readonly Job[];
+  readonly bytes: Uint8Array;
+  /** Leaf hash. */
+  readonly hash: Uint8Array;
+}
+
+/*
+ * A table of 4,096 jobs has some hundred chunks, and a change touches one of them: the others are
+ * neither encoded nor checked a second time. Jobs and chunks are never changed in place.
+ */
+const opened = new WeakMap<Uint8Array, Chunk>();
+const sealed = new WeakMap<Job, Chunk>();
+
+/**
+ * Checks a chunk and the jobs in it; of the same bytes again it costs nothing.
+ * @throws BAD_MESSAGE: not the chunk that the hash names, or no jobs.
+ */
+export function openChunk(hash: Uint8Array, bytes: Uint8Array): { readonly jobs: readonly Job[] } {
+  const known = opened.get(bytes);
+  if (known !== undefined && equalBytes(known.hash, hash)) return known;
+  if (!isChunk(hash, bytes)) {
+    throw new BzzzError('BAD_MESSAGE', `snapshot: chunk ${toHex(hash).slice(0, 8)} is damaged`);
+  }
+  const jobs = decode('jobs', chunkSchema, bytes, LIMITS.snapshotChunkBytes);
+  const chunk = { jobs, bytes, hash };
+  opened.set(bytes, chunk);
+  remember(chunk);
+  return chunk;
+}
+
+function remember(chunk: Chunk): void {
+  const [first] = chunk.jobs;
+  if (first !== undefined) sealed.set(first, chunk);
+}
+
+function sealChunk(jobs: readonly Job[]): Chunk {
+  const [first] = jobs;
+  const known = first === undefined ? undefined : sealed.get(first);
+  if (known?.jobs.length === jobs.length && known.jobs.every((job, i) => job === jobs[i])) {
+    return known;
+  }
+  const bytes = encode(jobs);
+  const chunk = { jobs, bytes, hash: leafHash(bytes) };
+  remember(chunk);
+  return chunk;
+}
+
+/** A job with its place in the trie. */
 interface Placed {
   readonly job: Job;
   readonly place: Uint8Array;
+  /** Bytes that it takes at most. */
   readonly size: number;
 }
 
 const placed = new WeakMap<Job, Placed>();
 
+/** Names of the fields, numbers and peers take less than that. */
+const JOB_BYTES = 400;
+const TENURE_BYTES = 80;
+/** The head of an array (RFC 8949, section 3). */
+const ARRAY_BYTES = 5;
+
 function place(job: Job): Placed {
   const known = placed.get(job);
   if (known !== undefined) return known;
-  const made = { job, place: sha256(utf8Bytes(job.id)), size: encode(job).length };
+  const texts = job.id.length + utf8Bytes(job.subject).length + utf8Bytes(job.result ?? '').length;
+  const size = JOB_BYTES + texts + job.past.length * TENURE_BYTES;
+  const made = { job, place: sha256(utf8Bytes(job.id)), size };
   placed.set(job, made);
   return made;
 }
 
-/** Bytes that the array around the jobs takes at most (RFC 8949, section 3). */
-const ARRAY_BYTES = 5;
-
-function chunksOf(table: JobTable): readonly Uint8Array[] {
-  const jobs = [...table.jobs.values()].map(place);
-  const chunks: Uint8Array[] = [];
+function chunksOf(table: JobTable): readonly Chunk[] {
+  const chunks: Chunk[] = [];
   const split = (part: readonly Placed[], bit: number): void => {
     if (part.length === 0) return;
     const size = part.reduce((sum, item) => sum + item.size, ARRAY_BYTES);
     if (size <= LIMITS.snapshotChunkBytes) {
       // In the order of their places: the same table makes the same chunks on every node.
       const ordered = [...part].sort((a, b) => Buffer.compare(a.place, b.place));
-      chunks.push(encode(ordered.map(({ job }) => job)));
+      chunks.push(sealChunk(ordered.map(({ job }) => job)));
       return;
     }
     split(
@@ -207,7 +258,7 @@ function chunksOf(table: JobTable): readonly Uint8Array[] {
       bit + 1,
     );
   };
-  split(jobs, 0);
+  split([...table.jobs.values()].map(place), 0);
   return chunks;
 }
 

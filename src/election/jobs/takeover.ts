@@ -19,6 +19,7 @@ import {
   isChunk,
   type Manifest,
   missingChunks,
+  openChunk,
   openManifest,
   openTable,
   type SignedManifest,
@@ -155,6 +156,8 @@ async function fetchChunks(
     for (const bytes of wire.chunks.decode(answer).chunks) {
       const hash = hashes.find((candidate) => isChunk(candidate, bytes));
       if (hash === undefined || into.has(toHex(hash))) continue;
+      // Checked as they come, and not all in one breath at the end.
+      openChunk(hash, bytes);
       into.set(toHex(hash), bytes);
       right++;
     }
