@@ -66,7 +66,10 @@ export class TermHistory {
         deps.logger.warn({ key, message }, 'left a damaged line of the term history out');
       }
     }
-    return new TermHistory(records.slice(-KEPT), deps);
+    const history = new TermHistory(records.slice(-KEPT), deps);
+    // A run that was killed could not say when it saw its leader last.
+    history.end();
+    return history;
   }
 
   /** Newest first. */

@@ -31,8 +31,8 @@ export interface RequestsDeps {
   readonly patienceMs: number;
 }
 
-/** A voter that lacks an entry for a moment is asked again. */
-const FITNESS_PAUSE_MS = 25;
+/** Who is not ready, or does not lead any more, is asked again a moment later. */
+const PAUSE_MS = 25;
 
 /** See the methods of ElectionService, which say what each throws. */
 export class LeaderRequests {
@@ -85,13 +85,12 @@ export class LeaderRequests {
   async transfer(to: PeerId | undefined, force: boolean): Promise<Leadership> {
     const { self, direct, watch, patienceMs } = this.#deps;
     this.#assertVoter('transfer leadership');
-    const old = await this.#leader();
-    if (old.leader === to) throw new BzzzError('CONFLICT', `${to} leads already`);
-    if (old.leader === self) await this.transferHere(to, force);
-    else {
+    const old = await this.#withLeader(async ({ leader }) => {
+      if (leader === to) throw new BzzzError('CONFLICT', `${to} leads already`);
+      if (leader === self) return this.transferHere(to, force);
       const body = leaderWire.transfer.encode({ to: to ?? null, force });
-      await direct.request(old.leader, LEADER_TOPICS.transfer, body, patienceMs);
-    }
+      await direct.request(leader, LEADER_TOPICS.transfer, body, patienceMs);
+    });
     await watch.until((now) => now !== undefined && now.term > old.term, patienceMs);
     const now = watch.current;
     if (now !== undefined && now.term > old.term) return now;
@@ -110,9 +109,10 @@ export class LeaderRequests {
   async stepDown(): Promise<{ readonly term: Term }> {
     const { self, direct, patienceMs } = this.#deps;
     this.#assertVoter('end a leadership');
-    const { leader, term } = await this.#leader();
-    if (leader === self) await this.stepDownHere();
-    else await direct.request(leader, LEADER_TOPICS.stepDown, new Uint8Array(), patienceMs);
+    const { term } = await this.#withLeader(async ({ leader }) => {
+      if (leader === self) return this.stepDownHere();
+      await direct.request(leader, LEADER_TOPICS.stepDown, new Uint8Array(), patienceMs);
+    });
     return { term };
   }
 
@@ -138,7 +138,7 @@ export class LeaderRequests {
         logger.debug({ code, message }, 'nobody took the lead over yet');
         // A stopped machine refuses for ever.
         if (code === 'DRAINING') return;
-        await watch.until(isOther, Math.min(FITNESS_PAUSE_MS, left));
+        await watch.until(isOther, Math.min(PAUSE_MS, left));
       }
     }
   }
@@ -151,6 +151,9 @@ export class LeaderRequests {
   ): Promise<Epoch> {
     const { self, roster, direct } = this.#deps;
     if (leader === self) return this.proposeHere(change, invitationId, leftMs);
+    if (!roster.view.members.has(leader)) {
+      throw new BzzzError('NOT_LEADER', `${leader} led and is no longer a member`);
+    }
     const body = leaderWire.propose.encode({
       ...{ change, invitationId: invitationId ?? null, have: roster.view.epoch },
       waitMs: Math.min(Math.ceil(leftMs), LONGEST_WAIT_MS),
@@ -197,11 +200,23 @@ export class LeaderRequests {
     }
   }
 
-  async #leader(): Promise<Leadership> {
-    const { watch, patienceMs } = this.#deps;
-    await watch.until((now) => now !== undefined, patienceMs);
-    if (watch.current !== undefined) return watch.current;
-    throw noLeader(this.missing());
+  /** Does `work` with the leader; who leads no longer tells so, and the next one is asked. */
+  async #withLeader(work: (leader: Leadership) => Promise<void>): Promise<Leadership> {
+    const { watch, clock, patienceMs } = this.#deps;
+    const deadline = clock.now() + patienceMs;
+    for (;;) {
+      await watch.until((now) => now !== undefined, deadline - clock.now());
+      const leader = watch.current;
+      if (leader === undefined) throw watch.ended ?? noLeader(this.missing());
+      try {
+        await work(leader);
+        return leader;
+      } catch (thrown) {
+        const isOver = clock.now() >= deadline;
+        if (isOver || toBzzzError(thrown).code !== 'NOT_LEADER') throw thrown;
+      }
+      await watch.until((now) => now?.term !== leader.term, PAUSE_MS);
+    }
   }
 
   #assertVoter(what: string): void {

@@ -1,14 +1,25 @@
 /** The election between nodes of one process: leaders come and go, changes of the roster get done. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { PeerId, Term } from '../../src/base/brands.ts';
+import { millis, type PeerId, type Term } from '../../src/base/brands.ts';
 import type { KeyValue } from '../../src/base/ports.ts';
 import { verifyLeaderCertificate } from '../../src/election/certificate.ts';
+import { LEADER_TOPICS, leaderWire } from '../../src/election/leader-wire.ts';
 import type { Change } from '../../src/roster/entry.ts';
 import { fay, gus, hal } from '../roster/support.ts';
-import { admit, ElectionLab, type LabNode, type LabSettings, sleep, until } from './service-lab.ts';
+import {
+  admit,
+  ElectionLab,
+  type LabNode,
+  type LabSettings,
+  SIGNERS,
+  sleep,
+  until,
+} from './service-lab.ts';
 
 let lab: ElectionLab;
 const term = (n: number): Term => n as Term;
+/** Time-outs that a busy machine does not confuse with what must be faster. */
+const SLOW = { timeoutMs: millis(2_000) };
 
 afterEach(() => lab.stop());
 
@@ -69,14 +80,14 @@ describe('an election', () => {
   });
 
   it('is over within a moment when the leader is killed, and changes go on (R99)', async () => {
-    await started(3);
+    await started(3, { timing: SLOW });
     const first = await lab.leader();
     const before = first.election.term;
     await lab.kill(first);
     const at = performance.now();
     const next = await lab.leader(lab.living, before);
     // Far below the time-out: a closed stream says that the leader is gone.
-    expect(performance.now() - at).toBeLessThan(350);
+    expect(performance.now() - at).toBeLessThan(1_200);
     expect(next.election.term).toBeGreaterThan(before);
     expect(next.election.history()[0]?.trigger).toBe('closed');
     expect(kinds(next)).toContain('leader.lost');
@@ -98,7 +109,7 @@ describe('an election', () => {
   });
 
   it('does not happen while everything is well (E7)', async () => {
-    const nodes = await started(3, { timing: { timeoutMs: 300 as never } });
+    const nodes = await started(3, { timing: { timeoutMs: millis(300) } });
     const leader = await lab.leader();
     const { term: before } = leader.election;
     await sleep(2_000);
@@ -122,19 +133,14 @@ describe('an election', () => {
 
   it('goes on without a node whose disk fails, which takes no part any more', async () => {
     let failing: PeerId | undefined;
-    const signerOf = new Map<KeyValue, PeerId>();
     lab = new ElectionLab(3);
-    const store = (peer: () => PeerId) => (inner: KeyValue) => {
-      const wrapped: KeyValue = {
+    const failed = (): Promise<void> => Promise.reject(new Error('EIO'));
+    for (const signer of SIGNERS.slice(0, 3)) {
+      const store = (inner: KeyValue): KeyValue => ({
         ...inner,
-        put: (key, value, options) =>
-          peer() === failing ? Promise.reject(new Error('EIO')) : inner.put(key, value, options),
-      };
-      signerOf.set(wrapped, peer());
-      return wrapped;
-    };
-    for (const signer of (await import('./service-lab.ts')).SIGNERS.slice(0, 3)) {
-      await lab.make(signer, { store: store(() => signer.peerId) });
+        put: (...write) => (signer.peerId === failing ? failed() : inner.put(...write)),
+      });
+      await lab.make(signer, { store });
     }
     await Promise.all(lab.nodes.map((node) => node.election.start()));
     const old = await lab.leader();
@@ -188,7 +194,6 @@ describe('a change of the roster', () => {
     await expect(dov.election.propose(admit(fay))).rejects.toMatchObject({ code: 'NOT_A_VOTER' });
     await expect(dov.election.propose(remove(eve))).rejects.toMatchObject({ code: 'NOT_A_VOTER' });
     const leader = await lab.leader();
-    const { leaderWire, LEADER_TOPICS } = await import('../../src/election/leader-wire.ts');
     const forged = leaderWire.propose.encode({
       ...{ change: remove(eve), invitationId: null, have: dov.roster.view.epoch, waitMs: 100 },
     });
@@ -277,13 +282,13 @@ describe('leadership', () => {
   });
 
   it('is handed over before a node stops: no time-out passes (P1)', async () => {
-    await started(3);
+    await started(3, { timing: SLOW });
     const old = await lab.leader();
     const at = performance.now();
-    await old.election.handOver(2_000);
+    await old.election.handOver(1_900);
     const next = await lab.leader(lab.living, old.election.term - 1);
     expect(next).not.toBe(old);
-    expect(performance.now() - at).toBeLessThan(300);
+    expect(performance.now() - at).toBeLessThan(1_200);
     await next.election.handOver(10);
     await old.election.handOver(10);
   });

@@ -147,7 +147,11 @@ describe('the history of terms', () => {
     ];
     expect(history.records).toEqual(told);
     await history.flush();
-    expect((await open(map)).records).toEqual(told);
+    clock.advance(400);
+    const again = await open(map, clock);
+    expect(again.records).toEqual([{ ...told[0], until: 1_500 }, told[1]]);
+    again.begin({ leader: ben, term: term(3) }, 'start');
+    expect(again.records).toEqual(told);
   });
 
   it('goes on with a leader that was out of sight', async () => {
