@@ -8,7 +8,7 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { type Entrance, parseEntrance } from '../../../bootstrap/entrance.ts';
 import type { PeerId } from '../../base/brands.ts';
-import type { BzzzError } from '../../base/errors.ts';
+import { BzzzError } from '../../base/errors.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
 import type { Invitation } from '../../roster/invitation.ts';
 import type { InvitationBook } from '../../roster/invitation-book.ts';
@@ -159,8 +159,8 @@ export class Network implements Service {
       ...deps,
       logger: log,
       ...deps.election,
-      forward: (to, petition) => this.direct.request(to, PETITION_TOPIC, petition),
-      askIssuer: (issuer, query) => this.direct.request(issuer, INVITATION_TOPIC, query),
+      forward: (to, petition) => this.#ask(to, PETITION_TOPIC, petition),
+      askIssuer: (issuer, query) => this.#ask(issuer, INVITATION_TOPIC, query),
     });
     this.direct.handle(PETITION_TOPIC, (from, bytes) => this.desk.serveForwarded(bytes, from));
     this.direct.handle(INVITATION_TOPIC, (from, query) => this.desk.serveQuery(query, from));
@@ -355,6 +355,12 @@ export class Network implements Service {
           fresh: latest?.fresh ?? false,
         };
       });
+  }
+
+  /** Somebody waits for the answer: a peer that is gone must not use up the time. */
+  async #ask(to: PeerId, topic: string, body: Uint8Array): Promise<Uint8Array> {
+    if (this.direct.connected().includes(to)) return this.direct.request(to, topic, body);
+    throw new BzzzError('PEER_UNREACHABLE', `${to} is not connected`);
   }
 
   #linked(): readonly PeerId[] {
