@@ -193,7 +193,7 @@ export class ElectionActor {
     return this.#deps.clock.now() >= wakeAt(this.#state);
   }
 
-  /** Each beat moves the time on; a timer that fires too early is cheaper than one for each beat. */
+  /** Each beat moves the time on; one timer that fires too early is cheaper than many. */
   #arm(): void {
     const at = wakeAt(this.#state);
     if (this.#closed || this.#waking || this.#tickDue || at === Number.POSITIVE_INFINITY) return;

@@ -1,6 +1,6 @@
 /**
- * Getting something done by the leader, whoever that is by then: a change of the roster, a transfer,
- * a step-down. The asker outlives leaders; it ends with the thing done, a refusal, or its deadline.
+ * Getting a change of the roster made by the leader, whoever that is by then. The asker outlives
+ * leaders; it ends with the change made, a refusal, or its deadline.
  *
  * | the attempt ended with                         | then                                      |
  * | ---------------------------------------------- | ----------------------------------------- |
@@ -46,7 +46,8 @@ export interface Goal {
 
 /**
  * Pursues `goal` as in the table.
- * @throws the refusal; why this node's election ended; NO_LEADER with the voters that are missing; TIMEOUT: it may have been done.
+ * @throws the refusal; why this node's election ended; NO_LEADER with the voters that are missing;
+ * TIMEOUT: it may have been done.
  */
 export async function pursue(goal: Goal, deps: PursuitDeps): Promise<Epoch> {
   const { clock, watch } = deps;

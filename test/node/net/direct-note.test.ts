@@ -233,7 +233,8 @@ describe('a member that is killed', () => {
       if (!live) lostAt.set(names.get(peer) ?? '', performance.now());
     });
     const children = new Map(OTHERS.map((name) => [name, victim(name, ada, port)]));
-    await until('all are there', () => ada.network.direct.connected().length === OTHERS.length);
+    const all = () => ada.network.direct.connected().length === OTHERS.length;
+    await until('all are there', all, 60_000);
     await sleep(1_000);
     lostAt.clear();
     for (const child of children.values()) {
