@@ -87,6 +87,7 @@ export function beat(turn: Turn): void {
   repeatProposal(turn, next);
 }
 
+/** A member is there, and says how far its roster is. */
 export function onBeatReply(turn: Turn, from: PeerId, reply: Reply<'beat-reply'>): void {
   const { state, context } = turn;
   if (reply.term > state.hard.term) {
@@ -149,6 +150,7 @@ export function welcomeVoters(turn: Turn, state: Leader): Leader {
   return { ...state, acks };
 }
 
+/** Asks another voter to stand; refused when that cannot go well. */
 export function onTransfer(turn: Turn, input: Input<'transfer'>): void {
   const { state, context } = turn;
   const { id, force } = input;
@@ -170,6 +172,7 @@ export function onTransfer(turn: Turn, input: Input<'transfer'>): void {
   send(turn, to, { type: 'stand', term: state.hard.term });
 }
 
+/** Goes without a successor. */
 export function onStepDown(turn: Turn, id: string): void {
   const { state, context } = turn;
   if (state.role !== 'leader') {

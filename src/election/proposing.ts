@@ -40,6 +40,7 @@ type Of<T extends Message['type']> = Extract<Message, { type: T }>;
 
 // -- the leader
 
+/** Lines a change up; its turn comes when the roster stands on a majority. */
 export function onWish(turn: Turn, input: Extract<ElectionInput, { type: 'propose' }>): void {
   const { state } = turn;
   const { id, change, invitationId, time } = input;
@@ -94,6 +95,7 @@ export function advance(turn: Turn): void {
   }
 }
 
+/** A voter signed what is gathered, or did not. */
 export function onSignature(turn: Turn, from: PeerId, reply: Of<'propose-reply'>): void {
   const { state, context } = turn;
   if (state.role !== 'leader' || reply.term !== state.hard.term) return;

@@ -34,8 +34,8 @@ export function higherBallot(
 }
 
 /**
- * The term to stand in: above the own one, and above the roster's, which a node may have from others
- * (after a recovery nobody need have seen its term). An entry is never of a lower term than the last.
+ * The term to stand in: above the own one, and above the roster's, which a node may have from
+ * others: after a recovery nobody need have seen its term, and the terms of entries never fall.
  */
 export const nextTerm = (hard: Hard, roster: Pick<RosterFacts, 'term'>): Term =>
   (Math.max(hard.term, roster.term) + 1) as Term;

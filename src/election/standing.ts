@@ -1,16 +1,16 @@
 /**
  * The candidate's side: pre-vote, then vote.
  *
- * | role          | input                          | next          | effects                        |
- * | ------------- | ------------------------------ | ------------- | ------------------------------ |
- * | follower      | its time to stand, alone       | leader        | persist, elected               |
- * | follower      | its time to stand              | pre-candidate | pre-vote to all                |
- * | pre-candidate | granted by a majority          | candidate     | persist, vote to all           |
- * | pre-candidate | refused by a newer roster      | same          | exchange, again soon           |
- * | pre-candidate | refused otherwise              | same          | again soon, ever later         |
- * | candidate     | votes of a majority            | leader        | elected, beats                 |
- * | candidate     | its time is over: a split vote | pre-candidate | pre-vote to all                |
- * | any           | a higher term                  | follower      | persist                        |
+ * | role          | input                          | next          | effects                      |
+ * | ------------- | ------------------------------ | ------------- | ---------------------------- |
+ * | follower      | its time to stand, alone       | leader        | persist, elected             |
+ * | follower      | its time to stand              | pre-candidate | pre-vote to all              |
+ * | pre-candidate | granted by a majority          | candidate     | persist, vote to all         |
+ * | pre-candidate | refused by a newer roster      | same          | exchange, again soon         |
+ * | pre-candidate | refused otherwise              | same          | again soon, ever later       |
+ * | candidate     | votes of a majority            | leader        | elected, beats               |
+ * | candidate     | its time is over: a split vote | pre-candidate | pre-vote to all              |
+ * | any           | a higher term                  | follower      | persist                      |
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
@@ -65,6 +65,7 @@ export function stand(turn: Turn, trigger: Trigger, attempts: number): void {
   sendVoters(turn, { type: 'pre-vote', term, ...standingOf(turn) });
 }
 
+/** Counts who would vote; who would not is asked again soon. */
 export function onPreVoteReply(turn: Turn, from: PeerId, reply: Reply<'pre-vote-reply'>): void {
   const { state } = turn;
   if (reply.refusal !== null && reply.term > state.hard.term) {
@@ -107,6 +108,7 @@ export function candidate(turn: Turn, trigger: Trigger, attempts: number, transf
   count(turn, elect);
 }
 
+/** Counts a vote, after every check of it, with what its voter signed before. */
 export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>): void {
   const { state } = turn;
   if (reply.term > state.hard.term) {

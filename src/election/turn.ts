@@ -38,6 +38,7 @@ export function sendVoters(turn: Turn, message: Message): void {
   }
 }
 
+/** Everything behind this effect waits until the disk has it. */
 export function persist(turn: Turn, hard: Hard): void {
   turn.state = { ...turn.state, hard };
   turn.effects.push({ type: 'persist', hard });

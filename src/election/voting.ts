@@ -31,6 +31,7 @@ import type { Message, Refusal, Standing } from './types.ts';
 
 type Ask<T extends Message['type']> = Extract<Message, { type: T }>;
 
+/** Answers whether this node would vote. */
 export function onPreVote(turn: Turn, from: PeerId, ask: Ask<'pre-vote'>): void {
   const { hard } = turn.state;
   const refusal = ask.term <= hard.term ? 'term' : (unfit(turn, from, ask) ?? busy(turn, from));
@@ -39,6 +40,7 @@ export function onPreVote(turn: Turn, from: PeerId, ask: Ask<'pre-vote'>): void 
   send(turn, from, { type: 'pre-vote-reply', term, refusal, ...standingOf(turn) });
 }
 
+/** Votes or refuses; the vote is kept before the answer. */
 export function onVote(turn: Turn, from: PeerId, ask: Ask<'vote'>): void {
   const refusal = judge(turn, from, ask);
   if (refusal !== null) {

@@ -309,7 +309,7 @@ export class Cluster {
     this.now = millis(this.now + ms);
   }
 
-  /** Starts everybody and runs until `name`, which ranks first, leads; what was told is forgotten. */
+  /** Starts everybody and runs until `name`, then first in rank, leads; forgets what was told. */
   elect(name: string): void {
     for (const host of this.hosts.values()) {
       const voters = host.chain.facts.voters.filter((voter) => voter !== name);
