@@ -326,6 +326,18 @@ describe('another roster', () => {
     expect(wakeAt(cluster.state('A'))).toBe(cluster.now);
   });
 
+  it('of a higher term deposes whoever led before: it was made by a recovery', () => {
+    const cluster = three();
+    const roster = { ...cluster.host('A').chain.facts, term: term(5) };
+    cluster.host('A').override = { roster };
+    cluster.input('A', { type: 'roster' });
+    expect(cluster.told()).toEqual(story`
+      A: deposed 1 (quorum)
+      A: leader none (quorum)
+      A: keeps 5 for nobody
+    `);
+  });
+
   it('makes a member a voter that waits for its leader first', () => {
     const cluster = new Cluster({ voters: 'AB', others: 'C' });
     cluster.elect('A');

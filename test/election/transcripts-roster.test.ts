@@ -84,8 +84,8 @@ describe('a roster change', () => {
     cluster.settle();
     expect(cluster.told()).toEqual(story`
       A <- B: roster @5
-      B -> A: beat 2 #2 @5
       A: keeps 2 for nobody, +D @5 in 1
+      B -> A: beat 2 #2 @5
       A: leader B in 2 (start)
     `);
     expect(cluster.epochs()).toBe('A5 B5 C5');
@@ -218,6 +218,7 @@ describe('a roster change', () => {
     cluster.run(5_000);
     expect(cluster.told()).toEqual(story`
       A <- B: roster @5
+      A: keeps 2 for nobody
     `);
     expect(cluster.role('A')).toBe('follower');
   });
