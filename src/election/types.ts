@@ -247,7 +247,7 @@ export type ElectionEffect =
 /** What every role keeps. */
 interface Common {
   readonly hard: Hard;
-  /** Why the last leader is gone, from the moment it is; null while there is one or a grace runs. */
+  /** Why the last leader is gone; null while there is one or a grace runs. */
   readonly lost: Trigger | null;
   readonly leader: Leadership | null;
   /** When the leader was heard last, or this node began. */

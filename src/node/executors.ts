@@ -15,6 +15,7 @@ import { recogniseFixed } from '../ucxl/fixed.ts';
 import { parseConcrete } from '../ucxl/parse.ts';
 import type { Records } from './records.ts';
 
+/** @param party made after the job service, and there before the first job. */
 export function executorsOf(records: Records, party: () => Party): Executors {
   const repair = async (address: string): Promise<string> => {
     const { resolver } = records;

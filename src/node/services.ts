@@ -39,7 +39,7 @@ export interface StatusDocument {
   readonly warnings: readonly string[];
 }
 
-/** Who leads; the certificate behind it stands at `ucxl://leader:slurp@CLUSTER:election/current`. */
+/** Who leads; the proof stands at `ucxl://leader:slurp@CLUSTER:election/current`. */
 export interface LeaderDocument {
   readonly peerId: string;
   readonly term: number;
@@ -188,7 +188,7 @@ export interface NodeServices {
   leave(): Promise<{ readonly epoch: number }>;
   promoteMember(peer: string): Promise<{ readonly epoch: number }>;
   demoteMember(peer: string): Promise<{ readonly epoch: number }>;
-  /** This operator's consent to `voters` as the voters from here on; the caller has confirmed it. */
+  /** This operator's consent to `voters` from here on; the caller has confirmed it. */
   recoverRoster(voters: readonly string[]): Promise<RecoveryDocument>;
   /** @throws NO_LEADER. */
   leader(): LeaderDocument;

@@ -19,9 +19,8 @@ export function warningsOf(node: Node): readonly string[] {
   if (recovery !== undefined && recovery.waitingFor.length > 0) {
     const voters = recovery.voters.join(',');
     const { waitingFor } = recovery;
-    out.push(
-      `recovery waits for ${waitingFor.join(', ')}: run \`bzzz roster recover --voters ${voters}\` there`,
-    );
+    const command = `bzzz roster recover --voters ${voters}`;
+    out.push(`the recovery waits for ${waitingFor.join(', ')}: run \`${command}\` there`);
   }
   return out;
 }

@@ -1,7 +1,7 @@
 /**
  * Where requests to join and to leave arrive. Every member takes them: one that can certify the
- * entry decides, any other passes the request on as it stands, first to the leader it knows, then to
- * the other voters in turn. While leadership changes hands it waits a moment and asks again: a
+ * entry decides, any other passes the request on as it stands, first to the leader it knows, then
+ * to the other voters in turn. While leadership changes hands it waits a moment and asks again: a
  * request may be decided twice, the second decision finds it done.
  * @module
  */

@@ -42,8 +42,8 @@ export interface Certifier {
   /**
    * Has a change certified, by whichever node leads. Resolves with its epoch once the entry is
    * appended here.
-   * @throws NO_LEADER, LEADERSHIP_LOST, TIMEOUT: the change may still be made; or the refusal by the
-   * rules of membership.
+   * @throws NO_LEADER, LEADERSHIP_LOST, TIMEOUT: the change may still be made; or the refusal by
+   * the rules of membership.
    */
   propose(change: Change, invitationId?: Uint8Array): Promise<Epoch>;
 }
@@ -107,7 +107,7 @@ export class RosterService {
     return this.#certifier !== undefined;
   }
 
-  /** From here on changes are certified by `certifier`; undefined: by this node, if it can alone. */
+  /** Who certifies from here on; undefined: this node, if it can alone. */
   useCertifier(certifier: Certifier | undefined): void {
     this.#certifier = certifier;
   }
@@ -167,7 +167,7 @@ export class RosterService {
     });
   }
 
-  /** Runs `work` while nobody else writes. It must not change the roster: that would wait for it. */
+  /** Runs `work` while nobody else writes. It must not change the roster: that would wait. */
   exclusive<T>(work: (chain: Chain) => Promise<T>): Promise<T> {
     return this.#enqueue(() => work(this.#chain));
   }
@@ -175,9 +175,9 @@ export class RosterService {
   /**
    * Makes a change: through the certifier, or by this node's own signature. Another writer may come
    * first; then the rules are applied to what it left.
-   * @throws NOT_A_VOTER; CONFLICT, NOT_FOUND, INVITATION_USED, REFUSED_BY_POLICY: see membership.ts;
-   * what {@link Certifier.propose} throws; without a certifier NOT_SUPPORTED: other voters would
-   * have to sign; DISK_FAILED: nothing changed.
+   * @throws NOT_A_VOTER; CONFLICT, NOT_FOUND, INVITATION_USED, REFUSED_BY_POLICY: see
+   * membership.ts; what {@link Certifier.propose} throws; without a certifier NOT_SUPPORTED: other
+   * voters would have to sign; DISK_FAILED: nothing changed.
    */
   async propose(change: Change, invitationId?: Uint8Array): Promise<Entry> {
     const { voters } = this.view;

@@ -74,7 +74,7 @@ export class JobService implements Service {
     ]);
   }
 
-  /** To be called when this node begins to lead and when it ends. Late and repeated calls do no harm. */
+  /** For when this node begins to lead and when it ends. Late and repeated calls do no harm. */
   readonly onDuty = {
     start: (term: Term): void => {
       this.#promoted = term;
@@ -94,7 +94,7 @@ export class JobService implements Service {
    * another change of the voters should wait for it.
    */
   get settled(): boolean {
-    return this.#leader?.settled ?? true;
+    return this.#runner.health().term === null || this.#leader?.settled === true;
   }
 
   /** The jobs as this node knows them, the newest first: exact on the leader, behind elsewhere. */

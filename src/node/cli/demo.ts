@@ -160,8 +160,8 @@ class Demo {
   }
 
   /**
-   * A node asks while all but one other are frozen, so that it cannot be finished; it and the frozen
-   * leader are killed; the rest wakes up, elects, and must finish what was begun.
+   * A node asks while all but one other are frozen, so that it cannot be finished; it and the
+   * frozen leader are killed; the rest wakes up, elects, and must finish what was begun.
    */
   async #signThroughKills(message: Uint8Array): Promise<SignDocument> {
     const leader = await this.#leader();
@@ -180,9 +180,8 @@ class Demo {
     });
     await Promise.all([proposer.end('SIGKILL'), victim.end('SIGKILL')]);
     await request;
-    this.#say(
-      `${proposer.name} asked for another signature and was killed, and so was the leader, ${victim.name}`,
-    );
+    const [asker, ruler] = [proposer.name, victim.name];
+    this.#say(`${asker} asked for another signature and was killed; so was ${ruler}, the leader`);
     for (const node of this.#cluster.nodes) node.signal('SIGCONT');
     return this.#sign(witness, message);
   }

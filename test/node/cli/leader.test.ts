@@ -178,7 +178,7 @@ describe('roster recover', () => {
     const done = await run([...args, '--yes', 'lab']);
     expect(done.stdout).toContain('state  done\n');
     expect(done.stdout).toContain(`voter  ${PEER_B} shelf\n`);
-    expect(done.stdout).toContain('Every other surviving host');
+    expect(done.stdout).toContain('Every other survivor');
     expect(done.stdout).toContain(command);
     h.node.set('recoverRoster', async (list) => ({
       ...{ state: 'waiting', epoch: 3, voters: list, waitingFor: [PEER_B] },

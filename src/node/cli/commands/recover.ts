@@ -62,7 +62,7 @@ async function ask(
 const nameOf = ({ peerId, name }: RosterDocument['members'][number]): string =>
   name === undefined ? cutMiddle(peerId) : `${name} (${cutMiddle(peerId)})`;
 
-/** What came of it, and what is to be done on the other hosts. Whole ids, because one types them. */
+/** What came of it, and what is to be done on the other hosts. Whole ids: one types them. */
 function recoveryText(done: RecoveryDocument, roster: RosterDocument): string {
   const command = `  bzzz roster recover --voters ${done.voters.join(',')}\n`;
   const named = new Map(roster.members.map((member) => [member.peerId, member.name]));
@@ -78,7 +78,7 @@ function recoveryText(done: RecoveryDocument, roster: RosterDocument): string {
     done.state === 'waiting'
       ? '\nIt takes effect, by itself, when the same was typed on the hosts that it waits for\n' +
         `and they are connected. The other surviving hosts need it as well:\n${command}`
-      : `\nEvery other surviving host keeps to the old voters until the same is typed there:\n${command}`;
+      : `\nEvery other survivor keeps to the old voters until the same is typed there:\n${command}`;
   const rest =
     'It also brings in hosts that come back later. One that is refused with ROSTER_FORK went on\n' +
     'without this host, and joins anew: a new invitation, an empty data directory.\n';
