@@ -180,8 +180,7 @@ class Demo {
     });
     await Promise.all([proposer.end('SIGKILL'), victim.end('SIGKILL')]);
     await request;
-    const [asker, ruler] = [proposer.name, victim.name];
-    this.#say(`${asker} asked for another signature and was killed; so was ${ruler}, the leader`);
+    this.#say(`${proposer.name} asked again and was killed; so was the leader, ${victim.name}`);
     for (const node of this.#cluster.nodes) node.signal('SIGCONT');
     return this.#sign(witness, message);
   }
