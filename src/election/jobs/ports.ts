@@ -23,6 +23,7 @@ export type Executor = (subject: string, signal: AbortSignal, job: JobContext) =
 /** A node without an executor for a kind is never given such jobs for long. */
 export type Executors = Readonly<Partial<Record<JobKind, Executor>>>;
 
+/** A plain object: the parts of the service copy it and add to it. */
 export interface JobDeps {
   readonly self: PeerId;
   readonly clusterId: ClusterId;

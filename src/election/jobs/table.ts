@@ -10,7 +10,7 @@
  * | assigned | ended done by owner and attempt       | done     |                              |
  * | assigned, not begun | ended done by an earlier owner | done | the owner never begins     |
  * | open     | ended done by an earlier owner        | done     |                              |
- * | assigned | ended failed or lost, owner, attempt  | open     | failures + 1; at the limit: failed |
+ * | assigned | ended failed or lost, owner, attempt  | open     | failures + 1; or failed       |
  * | assigned | release of this attempt               | open     | failures + 1 if it had begun |
  * | done, failed | anything                          | same     |                              |
  *

@@ -257,6 +257,20 @@ describe('a voter', () => {
     expect(wire.manifest.decode(await asks(5)).manifest).toBeNull();
   });
 
+  it('takes nothing of an earlier leader after it has answered a later one', async () => {
+    const { replica, store } = await voter(disks());
+    await store(seal(tableOf(2), 3));
+    await replica.onState(other.peerId, wire.state.encode({ v: 1, term: term(5) }));
+    await expect(store(seal(tableOf(4), 4))).rejects.toMatchObject({ code: 'STALE_TERM' });
+    await expect(store(seal(tableOf(4), 3))).rejects.toMatchObject({ code: 'STALE_TERM' });
+    expect(replica.table?.jobs.size).toBe(2);
+    const chunk = wire.chunk.encode({ v: 1, term: term(4), hashes: [] });
+    await expect(replica.onChunk(leader.peerId, chunk)).rejects.toMatchObject({
+      code: 'STALE_TERM',
+    });
+    expect(await store(seal(tableOf(4), 6))).toEqual([]);
+  });
+
   it('does not pass for one that never knew anything when its manifest is damaged', async () => {
     const disk = disks();
     await (await voter(disk)).store(seal(tableOf(5), 3));

@@ -148,7 +148,8 @@ describe('the job table', () => {
   it('never ends a job twice, nor gives an attempt to two owners, in any order of changes', () => {
     const id = fc.constantFrom('j', 'k');
     const peer = fc.constantFrom(A, B, 'C' as PeerId);
-    const kind = fc.constantFrom('submit', 'assign', 'begin', 'done', 'done', 'failed', 'release');
+    const kinds = ['submit', 'assign', 'assign', 'begin', 'begin', 'release', 'failed', 'done'];
+    const kind = fc.constantFrom(...kinds);
     // Mostly what fits the job as it is, often enough what does not.
     const lag = fc.constantFrom(0, 0, 0, 0, 1, 2, -1);
     const wish = fc.record({ id, peer, kind, lag, own: fc.integer({ min: 0, max: 3 }) });
@@ -203,7 +204,7 @@ describe('the job table', () => {
           table = step.table;
         }
       }),
-      { numRuns: 1_000, seed: 11 },
+      { numRuns: 1_500, seed: 11 },
     );
     expect(finished).toBeGreaterThan(200);
     expect(byEarlier).toBeGreaterThan(20);
