@@ -31,7 +31,10 @@ export function nodeServices(node: Node, effective: Effective, shutdown: () => v
     peers: () => peersOf(node),
     roster: () => rosterOf(node),
     removeMember: (peer) => removeMember(node, peer as PeerId),
-    promoteMember: async (peer) => ({ epoch: await epochOf(roster.promote(peer as PeerId)) }),
+    promoteMember: async (peer) => {
+      requireConnected(node, peer as PeerId);
+      return { epoch: await epochOf(roster.promote(peer as PeerId)) };
+    },
     demoteMember: async (peer) => ({ epoch: await epochOf(roster.demote(peer as PeerId)) }),
     recoverRoster: async (voters) => {
       const result = await leadership.recovery.recover(voters as readonly PeerId[]);
@@ -183,6 +186,16 @@ function rosterOf({ roster: { view } }: Node): ReturnType<NodeServices['roster']
       ...(name === undefined ? {} : { name }),
     })),
   };
+}
+
+/** A voter that is away counts against the majority from its first moment. */
+function requireConnected({ roster, network }: Node, peer: PeerId): void {
+  const isMember = roster.view.standing(peer) === 'member';
+  if (!isMember || peer === roster.self || network.direct.connected().includes(peer)) return;
+  throw new BzzzError('PEER_UNREACHABLE', `${peer} is not connected`, {
+    why: 'with a voter that is away the roster could lose its majority',
+    hint: 'start its daemon first; `bzzz peers` shows who is connected',
+  });
 }
 
 async function removeMember(node: Node, peer: PeerId): ReturnType<NodeServices['removeMember']> {

@@ -99,7 +99,7 @@ export interface PeerStatus {
 const SWEEP_MS = 2_000;
 const FAREWELL_MS = 300;
 /** Long enough for a host whose cores are both busy, short enough to notice a pulled cable. */
-const PULSE = { everyMs: 1_000, deadMs: 3_000, mutedMs: 10_000 };
+const PULSE = { everyMs: 1_000, deadMs: 5_000, mutedMs: 10_000 };
 
 /** Everything of the network that the daemon uses. */
 export class Network implements Service {
