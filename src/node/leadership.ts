@@ -6,7 +6,7 @@
  */
 import type { PeerId } from '../base/brands.ts';
 import { BzzzError } from '../base/errors.ts';
-import type { Clock, KeyValue, Logger, Random, Signer } from '../base/ports.ts';
+import type { Cancel, Clock, KeyValue, Logger, Random, Signer } from '../base/ports.ts';
 import { type DutyHealth, DutyRunner } from '../election/duty.ts';
 import { JobService } from '../election/jobs/service.ts';
 import { LeaderPublisher } from '../election/leader-publisher.ts';
@@ -51,6 +51,8 @@ export const PROTOCOLS: readonly string[] = ['mpc/1', 'election/1'];
 const STAGGER_MS = 20;
 /** Of the 5 s that a stop may take. */
 const HAND_OVER_MS = 1_000;
+/** A leader without a stream for so long is gone, whatever the timer of the machine says. */
+const GONE_MS = 2_000;
 
 /** See above. Handlers are registered when it is made; nothing happens before `start`. */
 export class Leadership {
@@ -59,9 +61,12 @@ export class Leadership {
   readonly #jobs: JobService | undefined;
   readonly #voters: DutyRunner | undefined;
   readonly #publisher: LeaderPublisher;
+  readonly #deps: LeadershipDeps;
+  #searching: Cancel | undefined;
 
   private constructor(elected: Elected | undefined, deps: LeadershipDeps) {
     const { roster, network, records, signer, clock, logOf } = deps;
+    this.#deps = deps;
     this.#election = elected?.election;
     this.recovery = new RecoveryService({
       ...{ roster, signer, clock, direct: network.direct, logger: logOf('roster') },
@@ -144,6 +149,22 @@ export class Leadership {
       },
     });
     await election.start();
+    this.#search(election);
+  }
+
+  /** A leader that discovery has lost as well is looked for no longer (R99). */
+  #search(election: ElectionService): void {
+    const { clock, network, roster } = this.#deps;
+    const leader = election.leader()?.peerId;
+    const known = leader !== undefined && leader !== roster.self;
+    const gone = known && network.presence.absentMs(leader) > GONE_MS;
+    if (gone) election.campaign('discovery');
+    this.#searching = clock.after(GONE_MS, () => this.#search(election));
+  }
+
+  /** Calls back when another node leads, or none. @returns a function that ends it. */
+  onLeader(listener: () => void): Cancel {
+    return this.#election?.onLeader(listener) ?? (() => undefined);
   }
 
   /** Before the end, or before this node leaves: another voter leads. Never throws. */
@@ -152,6 +173,7 @@ export class Leadership {
   }
 
   async stop(): Promise<void> {
+    this.#searching?.();
     await this.#election?.stop();
     await this.#jobs?.stop();
     await this.recovery.stop();

@@ -167,7 +167,7 @@ function peersOf({ network, roster, leadership }: Node): readonly PeerDocument[]
       rttMs: peer.rttMs,
       version: announcement?.version ?? null,
       epoch: epoch < 0 ? null : epoch,
-      term: acked?.term ?? null,
+      term: acked?.term ?? announcement?.term ?? null,
       lag: epoch < 0 ? null : Math.max(0, newest - epoch),
       sources: peer.sources,
     };

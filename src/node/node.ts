@@ -137,6 +137,7 @@ export class Node {
         this.#probeSoon();
       }),
       publishRoster(roster, records, deps.log),
+      this.leadership.onLeader(() => this.#announce()),
     );
     this.#announce();
     this.#probeEvery();
@@ -173,7 +174,9 @@ export class Node {
 
   #announce(): void {
     const partyReady = this.unready().length === 0;
-    this.network.announcer.update({ partyReady, draining: this.#draining });
+    const { isEnabled } = this.leadership;
+    const term = isEnabled ? { term: this.leadership.election.term } : {};
+    this.network.announcer.update({ partyReady, draining: this.#draining, ...term });
   }
 
   #probeSoon(ms = PROBE_SOON_MS): void {

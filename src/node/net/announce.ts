@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { PeerId } from '../../base/brands.ts';
+import type { PeerId, Term } from '../../base/brands.ts';
 import { toHex } from '../../base/bytes.ts';
 import { decode, encode, field } from '../../base/codec.ts';
 import { toBzzzError } from '../../base/errors.ts';
@@ -29,6 +29,8 @@ export interface SelfState {
   readonly suites: readonly string[];
   readonly protocols: readonly string[];
   readonly load: number;
+  /** Highest election term seen; absent where there is no election. */
+  readonly term?: Term;
   readonly configHash: string;
 }
 
@@ -172,7 +174,7 @@ export class Announcer {
   self(): Announcement {
     const { signer, roster, addrs, resources } = this.#deps;
     const { boot, run, version, name } = this.#options;
-    const { partyReady, draining, suites, protocols, load, configHash } = this.#state;
+    const { partyReady, draining, suites, protocols, load, term, configHash } = this.#state;
     const view = roster();
     return {
       v: 1,
@@ -186,6 +188,7 @@ export class Announcer {
       draining,
       capabilities: { suites, protocols },
       load,
+      ...(term === undefined ? {} : { term }),
       ...(resources === undefined ? {} : { resources: boundedResources(resources()) }),
       rosterEpoch: view.epoch,
       configHash,

@@ -6,7 +6,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { ClusterId, Epoch, PeerId } from '../../base/brands.ts';
+import type { ClusterId, Epoch, PeerId, Term } from '../../base/brands.ts';
 import { toHex } from '../../base/bytes.ts';
 import { decode, encode, field } from '../../base/codec.ts';
 import { openEnvelope } from '../../base/envelope.ts';
@@ -38,6 +38,8 @@ export interface Announcement {
   };
   /** Live sessions. */
   readonly load: number;
+  /** The highest election term that the node has seen. */
+  readonly term?: Term;
   /** Of the host, for the order of candidacies; older versions do not say. */
   readonly resources?: Resources;
   readonly rosterEpoch: Epoch;
@@ -69,6 +71,7 @@ const schema = z.strictObject({
   draining: z.boolean(),
   capabilities: z.strictObject({ suites: words, protocols: words }),
   load: z.int().min(0).max(1_000_000),
+  term: field.term.exactOptional(),
   resources: resources.exactOptional(),
   rosterEpoch: field.epoch,
   configHash: z.string().max(64),
