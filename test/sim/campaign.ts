@@ -18,6 +18,7 @@ export interface Campaign {
   readonly minutes: number;
   readonly seconds: number;
   readonly stats: Stats;
+  readonly refusals: number;
   readonly failures: readonly SeedResult[];
 }
 
@@ -28,15 +29,17 @@ export function runSeeds(options: CampaignOptions): Campaign {
   const { from, seeds, outcomes = false, only, keepGoing = false } = options;
   const began = performance.now();
   const failures: SeedResult[] = [];
-  const stats: Stats = { elections: 0, certified: 0, refused: 0, fenced: 0, crashes: 0 };
+  const stats: Stats = { elections: 0, certified: 0, fenced: 0, crashes: 0 };
   let events = 0;
   let ms = 0;
+  let refusals = 0;
   let ran = 0;
   for (let seed = from; seed < from + seeds; seed++) {
     const result = runSeed(seed, { trace: false, outcomes });
     ran++;
     events += result.events;
     ms += result.ms;
+    refusals += result.refusals;
     for (const key of Object.keys(stats) as (keyof Stats)[]) stats[key] += result.stats[key];
     const { violation } = result;
     if (violation === undefined || only?.includes(violation.invariant) === false) continue;
@@ -44,15 +47,23 @@ export function runSeeds(options: CampaignOptions): Campaign {
     if (!keepGoing) break;
   }
   const seconds = (performance.now() - began) / 1000;
-  return { seeds: ran, events, minutes: ms / 60_000, seconds, stats, failures };
+  return { seeds: ran, events, minutes: ms / 60_000, seconds, stats, refusals, failures };
 }
 
-export function summary({ seeds, events, minutes, seconds, stats, failures }: Campaign): string {
-  const { elections, certified, refused, fenced, crashes } = stats;
+export function summary({
+  seeds,
+  events,
+  minutes,
+  seconds,
+  stats,
+  refusals,
+  failures,
+}: Campaign): string {
+  const { elections, certified, fenced, crashes } = stats;
   return [
     `${seeds} seeds in ${seconds.toFixed(1)} s: ${events} events,`,
     `${minutes.toFixed(0)} simulated minutes, ${elections} elections,`,
-    `${certified} roster changes certified, ${refused} wishes refused,`,
+    `${certified} roster changes certified, ${refusals} wishes refused,`,
     `${fenced} acts of lower terms fenced, ${crashes} crashes, ${failures.length} violations`,
   ].join(' ');
 }

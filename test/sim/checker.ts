@@ -9,7 +9,7 @@
  */
 import type { Epoch, Millis, PeerId, Term } from '../../src/base/brands.ts';
 import { equalBytes } from '../../src/base/bytes.ts';
-import type { BzzzError } from '../../src/base/errors.ts';
+import { wakeAt } from '../../src/election/machine.ts';
 import type {
   Accepted,
   ElectionEffect,
@@ -20,38 +20,17 @@ import type {
   Message,
   Trigger,
 } from '../../src/election/types.ts';
-import { wakeAt } from '../../src/election/machine.ts';
 import type { EntryBody } from '../../src/roster/entry.ts';
+import { Churn } from './churn.ts';
 import type { SimNode } from './node.ts';
 import { ancestor, indexOf, type Link, majorityOf } from './toy.ts';
+import { type Invariant, Violation } from './violation.ts';
+import { Wishes } from './wishes.ts';
 import type { World } from './world.ts';
-
-export type Invariant =
-  | 'E1'
-  | 'E2'
-  | 'E3'
-  | 'E4'
-  | 'E5'
-  | 'E6'
-  | 'E7'
-  | 'E8'
-  /** Every wish is answered once; nothing is thrown. */
-  | 'ANSWER'
-  | 'LOOP';
-
-/** Thrown at the first fault: what comes after it means nothing. */
-export class Violation extends Error {
-  readonly invariant: Invariant;
-  constructor(invariant: Invariant, message: string) {
-    super(`${invariant}: ${message}`);
-    this.invariant = invariant;
-  }
-}
 
 export interface Stats {
   elections: number;
   certified: number;
-  refused: number;
   fenced: number;
   crashes: number;
 }
@@ -68,18 +47,14 @@ interface Account {
   readonly answers: Map<PeerId, Millis>;
   /** Its clock at its election, and at the last change of its roster since. */
   ledSince: Millis;
-  /** World time of its election. */
-  electedAt: number;
   /** Highest term that left it; survives everything. */
   spoken: number;
-  /** World time until which something was wrong with the node itself. */
-  badUntil: number;
   /** Clock after its last sleep or late timer. */
   wokeAt: Millis;
 }
 
 export class Checker {
-  readonly stats: Stats = { elections: 0, certified: 0, refused: 0, fenced: 0, crashes: 0 };
+  readonly stats: Stats = { elections: 0, certified: 0, fenced: 0, crashes: 0 };
   readonly #world: World;
   readonly #outcomes: boolean;
   readonly #accounts: Account[] = [];
@@ -89,12 +64,8 @@ export class Checker {
   readonly #chosen = new Map<number, number>();
   readonly #acceptors = new Map<string, Set<PeerId>>();
   readonly #links = new Map<number, Link>();
-  readonly #pairBad: Float64Array;
-  /** World time at which a node first stood in a term; NaN where the old leader asked for it. */
-  readonly #stoodAt = new Map<number, number>();
-  #lateAskAt = Number.NEGATIVE_INFINITY;
-  /** Open wishes: who has them. Those of a dead process are forgotten. */
-  readonly #wishes = new Map<string, { readonly node: number; readonly optional: boolean }>();
+  readonly #churn: Churn;
+  readonly wishes: Wishes;
   /** Set when the cluster must stay as it is. */
   quiet = false;
 
@@ -102,7 +73,8 @@ export class Checker {
     this.#world = world;
     this.#outcomes = outcomes;
     const count = world.plan.peers.length;
-    this.#pairBad = new Float64Array(count * count);
+    this.#churn = new Churn(world);
+    this.wishes = new Wishes((invariant, message) => this.fail(invariant, message));
     for (let i = 0; i < count; i++) this.#accounts.push(newAccount());
     this.#links.set(indexOf(world.toy.genesis.hash), world.toy.genesis);
   }
@@ -130,11 +102,10 @@ export class Checker {
     this.#knowLink(node.head);
   }
 
-  /** Nobody can answer what a dead process was asked. */
   died(node: SimNode): void {
     this.stats.crashes++;
     this.disturbNode(node);
-    for (const [id, wish] of this.#wishes) if (wish.node === node.index) this.#wishes.delete(id);
+    this.wishes.died(node);
   }
 
   persisted(node: SimNode, after: Hard): void {
@@ -147,9 +118,7 @@ export class Checker {
       this.#inside('E3', same, () => `${node.id} forgets its vote in term ${after.term}`);
     }
     if (after.accepted !== null) this.#accepts(node.id, after.accepted);
-    if (after.votedFor === node.id && !this.#stoodAt.has(after.term)) {
-      this.#stoodAt.set(after.term, this.#world.now);
-    }
+    this.#churn.persisted(node, after);
   }
 
   appended(node: SimNode, head: Link): void {
@@ -205,7 +174,8 @@ export class Checker {
     }
     switch (message.type) {
       case 'vote':
-        return this.#votes(node, term, node.id);
+        this.#votes(node, term, node.id);
+        return;
       case 'vote-reply':
         if (message.vote !== null) this.#grants(node, to, message);
         return;
@@ -337,7 +307,7 @@ export class Checker {
       account.answers.set(from, node.localNow);
     } else if (message.type === 'stand' && step.state.hard.term > before.hard.term) {
       account.led = null;
-      this.#stoodAt.set(step.state.hard.term, Number.NaN);
+      this.#churn.handedOver(step.state.hard.term);
     } else if (message.type === 'vote' || message.type === 'pre-vote') {
       this.#prefersNewer(node, from, message, step);
     }
@@ -427,104 +397,34 @@ export class Checker {
     const account = this.#account(node);
     account.answers.clear();
     account.ledSince = node.localNow;
-    account.electedAt = this.#world.now;
-  }
-
-  // -- E7: who deposes a leader that has its majority
-
-  disturbNode(node: SimNode, forMs = 0): void {
-    const account = this.#account(node);
-    account.badUntil = Math.max(account.badUntil, this.#world.now + forMs);
-    account.wokeAt = (node.localNow + forMs * node.rate) as Millis;
-  }
-
-  disturbPair(a: number, b: number): void {
-    const count = this.#accounts.length;
-    this.#pairBad[a * count + b] = this.#world.now;
-    this.#pairBad[b * count + a] = this.#world.now;
-  }
-
-  /** A message came so late that it counts as a fault. */
-  late(a: number, b: number, message: Message): void {
-    this.disturbPair(a, b);
-    const asks = message.type === 'beat' || message.type === 'beat-reply';
-    if (!asks) this.#lateAskAt = this.#world.now;
-  }
-
-  deposed(node: SimNode, term: Term, trigger: Trigger): void {
-    const { plan, now } = this.#world;
-    if (this.quiet) this.fail('E7', `${node.id} is deposed though nothing happened`);
-    if (plan.wild || trigger === 'manual' || trigger === 'transfer') return;
-    const { voters } = node.head.facts;
-    if (!voters.includes(node.id)) return;
-    const next = node.state?.hard.term ?? term;
-    const at = next > term ? (this.#stoodAt.get(next) ?? Number.NaN) : now;
-    // A node that stood lawfully before there was this majority has a higher term for good.
-    const since = Math.max(this.#unbrokenSince(node, voters), this.#lateAskAt);
-    const long = 3 * plan.timing.timeoutMs;
-    if (at - since > long) {
-      const held = Math.round(at - since);
-      this.fail('E7', `${node.id} is deposed (${trigger}) with a majority for ${held} ms`);
-    }
-  }
-
-  /** Since when the leader and a majority have been up and connected without a fault. */
-  #unbrokenSince(leader: SimNode, voters: readonly PeerId[]): number {
-    const { nodes, net } = this.#world;
-    const count = this.#accounts.length;
-    const since: number[] = [];
-    for (const voter of voters) {
-      const other = nodes.get(voter);
-      if (other === undefined || other === leader) continue;
-      if (!other.runs || !net.connects(leader.index, other.index)) continue;
-      const pair = this.#pairBad[leader.index * count + other.index] as number;
-      since.push(Math.max(pair, this.#account(other).badUntil));
-    }
-    const need = majorityOf(voters.length) - 1;
-    const own = this.#account(leader);
-    if (since.length < need) return Number.POSITIVE_INFINITY;
-    since.sort((a, b) => a - b);
-    return Math.max(own.badUntil, own.electedAt, need === 0 ? 0 : (since[need - 1] as number));
-  }
-
-  // -- wishes
-
-  wished(node: SimNode, id: string, optional: boolean): void {
-    this.#wishes.set(id, { node: node.index, optional });
-  }
-
-  done(node: SimNode, id: string, epoch: Epoch): void {
-    this.#answered(node, id);
-    if (node.head.epoch < epoch) this.fail('E8', `${id} is done, ${node.id} has no epoch ${epoch}`);
-  }
-
-  refused(node: SimNode, id: string, error: BzzzError): void {
-    this.stats.refused++;
-    if (error.code === 'INTERNAL') this.fail('ANSWER', `${id} is refused: ${error.message}`);
-    this.#answered(node, id);
+    this.#churn.elected(node);
   }
 
   evidence(node: SimNode, voter: PeerId): void {
     this.fail('E3', `${node.id} has evidence against ${voter}`);
   }
 
-  /** Wishes that nobody answered. */
-  get open(): readonly string[] {
-    return [...this.#wishes].filter(([, wish]) => !wish.optional).map(([id]) => id);
+  // -- E7: who deposes a leader that has its majority; see churn.ts
+
+  deposed(node: SimNode, term: Term, trigger: Trigger): void {
+    if (this.quiet) this.fail('E7', `${node.id} is deposed though nothing happened`);
+    const wrong = this.#churn.deposed(node, term, trigger);
+    if (wrong !== undefined) this.fail('E7', wrong);
   }
 
-  /** What this node was asked; from here on it need not answer. */
-  openAt(node: SimNode): readonly string[] {
-    const ids = [...this.#wishes].filter(([, wish]) => wish.node === node.index);
-    for (const [id, wish] of ids) this.#wishes.set(id, { ...wish, optional: true });
-    return ids.map(([id]) => id);
+  /** Something is wrong with the node itself, for so long from now on. */
+  disturbNode(node: SimNode, forMs = 0): void {
+    this.#churn.disturbNode(node, forMs);
+    this.#account(node).wokeAt = (node.localNow + forMs * node.rate) as Millis;
   }
 
-  #answered(node: SimNode, id: string): void {
-    if (this.#wishes.get(id)?.node !== node.index) {
-      this.fail('ANSWER', `${node.id} answers ${id}, which it was not asked or has answered`);
-    }
-    this.#wishes.delete(id);
+  disturbPair(a: number, b: number): void {
+    this.#churn.disturbPair(a, b);
+  }
+
+  /** A message came so late that it counts as a fault. */
+  late(a: number, b: number, message: Message): void {
+    this.#churn.late(a, b, message);
   }
 }
 
@@ -554,9 +454,7 @@ function newAccount(): Account {
     led: null,
     answers: new Map(),
     ledSince: 0 as Millis,
-    electedAt: 0,
     spoken: 0,
-    badUntil: 0,
     wokeAt: 0 as Millis,
   };
 }

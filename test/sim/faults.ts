@@ -35,34 +35,43 @@ function strike(world: World, fault: Fault): void {
   const anyone = rng.pick(list);
   switch (fault) {
     case 'crash':
-      return anyone.crash();
+      anyone.crash();
+      return;
     case 'crash-leader':
-      return leader?.crash();
+      leader?.crash();
+      return;
     case 'restart-all':
       for (const node of list) node.crash();
       return;
     case 'pause':
-      return sleep(world, anyone);
+      sleep(world, anyone);
+      return;
     case 'pause-leader':
-      return sleep(world, leader ?? anyone);
+      sleep(world, leader ?? anyone);
+      return;
     case 'split': {
       const side = list.map(() => rng.chance(0.5));
-      return cut(world, (a, b) => side[a] !== side[b]);
+      cut(world, (a, b) => side[a] !== side[b]);
+      return;
     }
     case 'isolate':
-      return cut(world, (a, b) => a === anyone.index || b === anyone.index);
+      cut(world, (a, b) => a === anyone.index || b === anyone.index);
+      return;
     case 'isolate-leader': {
       const one = (leader ?? anyone).index;
-      return cut(world, (a, b) => a === one || b === one);
+      cut(world, (a, b) => a === one || b === one);
+      return;
     }
     case 'one-way': {
       const one = (rng.chance(0.6) ? (leader ?? anyone) : anyone).index;
-      return rng.chance(0.5) ? cut(world, (a) => a === one) : cut(world, (_, b) => b === one);
+      rng.chance(0.5) ? cut(world, (a) => a === one) : cut(world, (_, b) => b === one);
+      return;
     }
     case 'bridge': {
       const one = anyone.index;
       const side = list.map(() => rng.chance(0.5));
-      return cut(world, (a, b) => a !== one && b !== one && side[a] !== side[b]);
+      cut(world, (a, b) => a !== one && b !== one && side[a] !== side[b]);
+      return;
     }
     case 'loss':
       world.net.loss = rng.pick([0.1, 0.3, 0.5]);
@@ -78,23 +87,28 @@ function strike(world: World, fault: Fault): void {
       });
       return;
     case 'change':
-      return wish(world, rng.chance(0.8) ? leader : anyone);
+      wish(world, rng.chance(0.8) ? leader : anyone);
+      return;
     case 'changes':
       for (let i = 0; i < 4; i++) wish(world, leader);
       return;
     case 'change-then-fault':
-      return changeThenFault(world, leader);
+      changeThenFault(world, leader);
+      return;
     case 'drop-leader':
-      return dropLeader(world, leader);
+      dropLeader(world, leader);
+      return;
     case 'transfer':
-      return handOver(world, rng.chance(0.8) ? leader : anyone);
+      handOver(world, rng.chance(0.8) ? leader : anyone);
+      return;
     case 'step-down': {
       const node = rng.chance(0.8) ? leader : anyone;
       if (node === undefined || !node.runs) return;
       const id = `s${world.unique()}`;
       world.checker.disturbNode(node);
-      world.checker.wished(node, id, false);
-      return node.give({ type: 'step-down', id });
+      world.checker.wishes.asked(node, id);
+      node.give({ type: 'step-down', id });
+      return;
     }
     case 'campaign':
       for (const node of list) {
@@ -102,9 +116,15 @@ function strike(world: World, fault: Fault): void {
       }
       return;
     case 'duel':
-      return duel(world, leader);
+      duel(world, leader);
+      return;
+    case 'late-stand':
+      lateStand(world, leader);
+      return;
     case 'propose-twice':
-      return proposeTwice(world, leader);
+      wish(world, leader);
+      for (let i = 0; i < 3; i++) world.at(rng.between(0, 20), () => proposeTwice(world, leader));
+      return;
   }
 }
 
@@ -130,6 +150,51 @@ function campaign(world: World, node: SimNode): void {
   world.at(world.rng.between(0, 10), () => node.give({ type: 'campaign', trigger }));
 }
 
+/**
+ * A hand-over lies in a buffer while its target is cut off and the others elect a leader, who
+ * changes the roster; then the target gets the new roster, and the hand-over.
+ */
+function lateStand(world: World, leader: SimNode | undefined): void {
+  const { rng, net, plan } = world;
+  const voters = leader?.head.facts.voters.filter((voter) => voter !== leader.id) ?? [];
+  const target = voters.length < 2 ? undefined : world.nodes.get(rng.pick(voters));
+  if (leader === undefined || target === undefined || !leader.runs || !target.runs) return;
+  net.holdStand = true;
+  const id = `t${world.unique()}`;
+  world.checker.wishes.asked(leader, id);
+  leader.give({ type: 'transfer', id, force: true, to: target.id });
+  net.holdStand = false;
+  net.cut((a, b) => a === target.index || b === target.index, false);
+  // The others see its end at once, so that the next leader is there before the target gives up.
+  for (const { index } of world.list) {
+    if (index !== leader.index) net.part(leader.index, index, true);
+  }
+  leader.crash();
+  const { timeoutMs } = plan.timing;
+  for (let i = 1; i <= 10; i++) world.at((i * timeoutMs) / 20, () => promote(world));
+  world.at(rng.between(0.5, 0.75) * timeoutMs, () => {
+    const next = leaderOf(world);
+    if (next === undefined || next === target) return net.heal();
+    net.replace(leader.index, target.index);
+    // Whoever follows says nothing by itself: only the new leader would tell the target.
+    const pair = target.index + next.index;
+    const parts = (a: number, b: number): boolean => a === target.index || b === target.index;
+    net.cut((a, b) => parts(a, b) && a + b === pair, false);
+    for (const { index } of world.list) if (!parts(index, index)) world.meet(target.index, index);
+    world.at(rng.between(5, 30), () => net.release(1));
+    world.at(rng.between(60, 120), () => net.heal());
+  });
+}
+
+/** Whoever leads promotes whom it can. */
+function promote(world: World): void {
+  const leader = leaderOf(world);
+  if (leader === undefined || !leader.runs) return;
+  const { members, voters } = leader.head.facts;
+  const onlooker = world.plan.peers.find((peer) => members.has(peer) && !voters.includes(peer));
+  if (onlooker !== undefined) ask(world, leader, { kind: 'promote', peer: onlooker });
+}
+
 /** The leader dies and all others stand at one instant. */
 function duel(world: World, leader: SimNode | undefined): void {
   leader?.crash();
@@ -146,7 +211,7 @@ function handOver(world: World, node: SimNode | undefined): void {
   if (node === undefined || !node.runs) return;
   const { rng, plan } = world;
   const id = `t${world.unique()}`;
-  world.checker.wished(node, id, false);
+  world.checker.wishes.asked(node, id);
   const force = rng.chance(0.5);
   const to = rng.chance(0.5) ? { to: rng.pick(plan.peers) } : {};
   node.give({ type: 'transfer', id, force, ...to });
@@ -156,7 +221,7 @@ function handOver(world: World, node: SimNode | undefined): void {
 export function ask(world: World, node: SimNode, change: Change): string {
   const id = `w${world.unique()}`;
   const abandoned = !world.peaceful && world.rng.chance(0.1);
-  world.checker.wished(node, id, abandoned);
+  world.checker.wishes.asked(node, id, change, abandoned);
   node.give({ type: 'propose', id, change, time: world.unique() });
   if (abandoned) {
     world.at(world.rng.between(0, 20), () => node.give({ type: 'abandon', id }));

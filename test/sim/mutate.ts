@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Mutant } from './mutants.ts';
+import type { Edit, Mutant } from './mutants.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -23,16 +23,23 @@ export function runMutant(mutant: Mutant, seeds: number, outcomes: boolean): Out
       cpSync(join(root, part), join(folder, part), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-    const file = join(folder, mutant.file);
-    const text = readFileSync(file, 'utf8');
-    const found = text.split(mutant.snippet).length - 1;
-    if (found !== 1) throw new Error(`${mutant.file} has the snippet ${found} times`);
-    writeFileSync(file, text.replace(mutant.snippet, () => mutant.replacement));
+    for (const edit of mutant.edits) apply(folder, edit);
     const only = outcomes ? mutant.outcomes : mutant.expects;
     return run(folder, seeds, ['--only', only.join(), ...(outcomes ? ['--outcomes'] : [])]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function apply(folder: string, { file, snippet, replacement }: Edit): void {
+  const path = join(folder, file);
+  const text = readFileSync(path, 'utf8');
+  const found = text.split(snippet).length - 1;
+  if (found !== 1) throw new Error(`${file} has the snippet ${found} times: ${snippet}`);
+  writeFileSync(
+    path,
+    text.replace(snippet, () => replacement),
+  );
 }
 
 function run(folder: string, seeds: number, flags: readonly string[]): Outcome {
@@ -44,7 +51,8 @@ function run(folder: string, seeds: number, flags: readonly string[]): Outcome {
     timeout: 60_000,
   });
   const output = `${stdout}${stderr}`;
-  if (status !== 0 && status !== 1) throw new Error(`the simulator ended with ${status}: ${output}`);
+  if (status !== 0 && status !== 1)
+    throw new Error(`the simulator ended with ${status}: ${output}`);
   const [, count = '0'] = /^(\d+) seeds in/m.exec(stdout) ?? [];
   const [, violation] = /^seed \d+: (.*)$/m.exec(stdout) ?? [];
   return { violation, seeds: Number(count), output };

@@ -19,6 +19,8 @@ const LATE_MS = 40;
 export class Network {
   /** Added to the plan's, while a fault lasts. */
   loss = 0;
+  /** The next hand-over lies in a buffer until a cut heals. */
+  holdStand = false;
   readonly #world: World;
   readonly #count: number;
   /** By `from * count + to`: nothing passes. */
@@ -51,6 +53,11 @@ export class Network {
     if (source === undefined || target === undefined) return;
     const place = source.index * this.#count + target.index;
     if (this.#open[place] !== true) return;
+    if (this.holdStand && message.type === 'stand') {
+      this.holdStand = false;
+      this.#held.push({ from, to, message });
+      return;
+    }
     if (this.#cut[place] === true) {
       if (rng.chance(plan.hold)) this.#held.push({ from, to, message });
       return;
@@ -60,7 +67,8 @@ export class Network {
       return;
     }
     this.#carry(source, target, message, this.#delay());
-    if (!peaceful && rng.chance(plan.duplicate)) this.#carry(source, target, message, this.#delay() * 3);
+    if (!peaceful && rng.chance(plan.duplicate))
+      this.#carry(source, target, message, this.#delay() * 3);
   }
 
   /** Cuts the directions for which `is` says so, and no other. */
@@ -90,13 +98,25 @@ export class Network {
         this.#join(a, b, rng.between(0, 60));
       }
     }
+    this.release(2 * LATE_MS);
+  }
+
+  /** A stream takes the place of one that is dead, and one side never learned that it died. */
+  replace(a: number, b: number): void {
+    this.#setOpen(a, b, true);
+  }
+
+  /** What was held arrives within `ms`, cut or not: the cut came behind it on its way. */
+  release(ms: number): void {
+    const { rng } = this.#world;
     const held = this.#held;
     this.#held = [];
     for (const { from, to, message } of held) {
       const source = this.#world.nodes.get(from);
       const target = this.#world.nodes.get(to);
-      const open = source && target && this.#open[source.index * this.#count + target.index];
-      if (open) this.#carry(source, target, message, rng.between(LATE_MS, 2 * LATE_MS));
+      if (source !== undefined && target !== undefined) {
+        this.#carry(source, target, message, rng.between(0, ms));
+      }
     }
   }
 
@@ -146,8 +166,10 @@ export class Network {
     ]) {
       if (self === undefined || other === undefined) continue;
       this.#world.at(after, () => {
-        const member = self.head.facts.members.has(other.id);
-        if (member) self.give({ type: 'link', peer: other.id, live });
+        // The end of a stream cannot be heard through a cut.
+        const heard = live || !this.isCut(other.index, self.index);
+        if (heard && self.head.facts.members.has(other.id))
+          self.give({ type: 'link', peer: other.id, live });
       });
     }
   }

@@ -212,7 +212,7 @@ export class SimNode {
     this.#world.saw(this, effect);
     switch (effect.type) {
       case 'persist':
-        return this.#write(
+        this.#write(
           'persist',
           () => {
             this.#world.checker.persisted(this, effect.hard);
@@ -220,8 +220,14 @@ export class SimNode {
           },
           () => this.#dies('persisted'),
         );
+        return;
       case 'append':
-        return this.#write('append', () => this.#append(effect.entry), () => this.#dies('appended'));
+        this.#write(
+          'append',
+          () => this.#append(effect.entry),
+          () => this.#dies('appended'),
+        );
+        return;
       case 'send':
         if (this.#dies(momentOf(effect))) return;
         this.#world.checker.sent(this, effect.to, effect.message);
@@ -229,21 +235,27 @@ export class SimNode {
         this.#dies(momentOf(effect));
         return;
       case 'exchange':
-        return this.#exchange(effect.with);
+        this.#exchange(effect.with);
+        return;
       case 'offer':
-        return this.#offer(effect);
+        this.#offer(effect);
+        return;
       case 'elected':
         this.#world.checker.elected(this, effect);
         this.#dies('elected');
         return;
       case 'deposed':
-        return this.#world.checker.deposed(this, effect.term, effect.trigger);
+        this.#world.checker.deposed(this, effect.term, effect.trigger);
+        return;
       case 'done':
-        return this.#world.checker.done(this, effect.id, effect.epoch);
+        this.#world.checker.wishes.done(this, effect.id, effect.epoch);
+        return;
       case 'refused':
-        return this.#world.checker.refused(this, effect.id, effect.error);
+        this.#world.checker.wishes.refused(this, effect.id, effect.error);
+        return;
       case 'evidence':
-        return this.#world.checker.evidence(this, effect.voter);
+        this.#world.checker.evidence(this, effect.voter);
+        return;
       case 'leader':
       case 'ignored':
         return;
@@ -339,7 +351,10 @@ export class SimNode {
   #ring(): void {
     if (this.state === undefined) return;
     // The machine may have put its waking off meanwhile.
-    if (wakeAt(this.state) > this.localNow && !this.#busy) return this.#arm();
+    if (wakeAt(this.state) > this.localNow && !this.#busy) {
+      this.#arm();
+      return;
+    }
     this.#tickDue = true;
     this.#pump();
   }

@@ -41,6 +41,7 @@ export type Fault =
   | 'step-down'
   | 'campaign'
   | 'duel'
+  | 'late-stand'
   | 'propose-twice';
 
 export interface Plan {
@@ -58,6 +59,8 @@ export interface Plan {
   readonly duplicate: number;
   /** Mean of a message's way, in ms. */
   readonly delay: number;
+  /** Mean of one way of a roster exchange, which may wait behind other work. */
+  readonly exchangeMs: number;
   /** Share of messages that take up to `straggleMs`. */
   readonly straggle: number;
   readonly straggleMs: number;
@@ -90,114 +93,140 @@ export interface Plan {
 
 type Weights = Readonly<Partial<Record<Fault, number>>>;
 
-/** Characters of seeds; several aim at what election algorithms get wrong. */
-const CHARACTERS: readonly (readonly [string, Weights])[] = [
-  ['calm', { change: 6, transfer: 1, 'step-down': 1, campaign: 1 }],
-  ['crashes', { crash: 4, 'crash-leader': 3, 'restart-all': 1, change: 4, 'slow-disk': 1 }],
-  [
-    'network',
-    { split: 3, isolate: 2, 'isolate-leader': 3, 'one-way': 2, bridge: 1, loss: 2, change: 5 },
-  ],
-  ['pauses', { pause: 2, 'pause-leader': 5, 'crash-leader': 1, change: 5, campaign: 1 }],
-  [
-    'roster',
-    {
-      changes: 5,
-      'change-then-fault': 5,
-      'drop-leader': 2,
-      'propose-twice': 3,
-      'isolate-leader': 1,
-      split: 1,
-    },
-  ],
-  ['duels', { duel: 8, campaign: 2, isolate: 1, 'crash-leader': 1, change: 1, 'step-down': 1 }],
-  ['rejoin', { isolate: 6, split: 2, campaign: 2, change: 2 }],
-  [
-    'mix',
-    {
-      crash: 2,
-      'crash-leader': 2,
-      pause: 1,
-      'pause-leader': 2,
-      split: 2,
-      isolate: 1,
-      'isolate-leader': 2,
-      'one-way': 1,
-      loss: 1,
-      'slow-disk': 1,
-      change: 4,
-      changes: 1,
-      'change-then-fault': 3,
-      'drop-leader': 1,
-      transfer: 1,
-      'step-down': 1,
-      campaign: 1,
-      duel: 1,
-      'propose-twice': 1,
-      'restart-all': 1,
-    },
-  ],
-];
-
-/** Clusters of 1, 2, 3, 5 and 7; small ones more often, where faults bite. */
-const SIZES = [1, 2, 2, 3, 3, 3, 3, 5, 5, 7] as const;
+/** What a seed is aimed at; several aim at what election algorithms get wrong. */
+interface Character {
+  readonly faults: Weights;
+  /** Where its crashes may be aimed; see {@link AIMS}. */
+  readonly aims: readonly (readonly Moment[])[];
+  readonly every: readonly number[];
+  /** Candidates meet: no stagger, slow messages, processes that are back at once. */
+  readonly tight?: true;
+  /** Five voters, and two members that may become voters. */
+  readonly five?: true;
+}
 
 /** Where crashes are aimed: few places in one seed, so that each is hit often. */
-const AIMS: readonly (readonly Moment[])[] = [
+const AIMS: Character['aims'] = [
+  ...[[], [], [], []],
   ['persist', 'persisted'],
   ['granted'],
   ['granted', 'asked'],
   ['proposed', 'signed'],
   ['append', 'appended'],
+  ['appended'],
   ['elected', 'beat'],
 ];
 
-function timingOf(rng: Rng): Timing {
+const OFTEN = [150, 400, 900] as const;
+const SELDOM = [1500, 2500] as const;
+
+const CHARACTERS: readonly Character[] = [
+  {
+    faults: { change: 6, transfer: 1, 'step-down': 1, campaign: 1 },
+    ...{ aims: [[]], every: OFTEN },
+  },
+  {
+    faults: { crash: 4, 'crash-leader': 3, 'restart-all': 1, change: 4, 'slow-disk': 1 },
+    ...{ aims: AIMS, every: OFTEN },
+  },
+  {
+    faults: {
+      ...{ split: 3, isolate: 2, 'isolate-leader': 3, 'one-way': 2, bridge: 1, loss: 2 },
+      change: 5,
+    },
+    ...{ aims: AIMS, every: OFTEN },
+  },
+  {
+    faults: { pause: 2, 'pause-leader': 5, 'crash-leader': 1, change: 5, campaign: 1 },
+    ...{ aims: AIMS, every: OFTEN },
+  },
+  {
+    faults: {
+      ...{ changes: 5, 'change-then-fault': 5, 'drop-leader': 2, 'propose-twice': 3 },
+      ...{ 'isolate-leader': 1, split: 1 },
+    },
+    ...{ aims: AIMS, every: OFTEN },
+  },
+  {
+    faults: { duel: 8, isolate: 1, 'crash-leader': 1, change: 1 },
+    ...{ aims: [['granted'], ['granted', 'asked'], ['persisted']], every: OFTEN, tight: true },
+  },
+  {
+    faults: { 'change-then-fault': 8, 'propose-twice': 2 },
+    ...{
+      aims: [[], ['proposed', 'signed'], ['append', 'appended'], ['appended']],
+      every: [150, 400],
+    },
+  },
+  {
+    faults: { isolate: 8, change: 2 },
+    ...{ aims: [[]], every: SELDOM },
+  },
+  {
+    faults: { 'late-stand': 1 },
+    ...{ aims: [[]], every: [900], tight: true, five: true },
+  },
+  {
+    faults: {
+      ...{ crash: 2, 'crash-leader': 2, pause: 1, 'pause-leader': 2, split: 2, isolate: 1 },
+      ...{ 'isolate-leader': 2, 'one-way': 1, loss: 1, 'slow-disk': 1, change: 4, changes: 1 },
+      ...{ 'change-then-fault': 3, 'drop-leader': 1, transfer: 1, 'step-down': 1, campaign: 1 },
+      ...{ duel: 1, 'propose-twice': 1, 'restart-all': 1, 'late-stand': 1 },
+    },
+    ...{ aims: AIMS, every: OFTEN },
+  },
+];
+
+/** Clusters of 1, 2, 3, 5 and 7; small ones more often, where faults bite. */
+const SIZES = [1, 2, 2, 3, 3, 3, 3, 5, 5, 7] as const;
+
+function timingOf(rng: Rng, tight: boolean): Timing {
   const timeoutMs = millis(rng.pick([400, 500, 600]));
   return {
     heartbeatMs: (timeoutMs / 5) as Millis,
     timeoutMs,
-    staggerMs: millis(rng.pick([0, 10, 40])),
+    staggerMs: millis(tight ? 0 : rng.pick([0, 10, 40])),
     retryMs: millis(20),
     minTermMs: millis(rng.pick([0, 500])),
   };
 }
 
 export function planOf(rng: Rng): Plan {
-  const voters = rng.pick(SIZES);
-  const members = rng.below(3);
+  const { faults, aims, every, tight = false, five = false } = rng.pick(CHARACTERS);
+  const voters = five ? 5 : rng.pick(SIZES);
+  const members = five ? 2 : rng.below(3);
   const spare = voters < 3 ? 2 : 1;
   const count = voters + members + spare;
   const peers = Array.from({ length: count }, (_, i) => `n${i + 1}` as PeerId);
-  const [character, weights] = rng.pick(CHARACTERS);
-  const crashes = character !== 'calm' && character !== 'rejoin';
-  const aims = crashes && rng.chance(0.5) ? rng.pick(AIMS) : [];
-  const wild = rng.chance(0.1);
-  const lossy = rng.chance(0.5);
+  const wild = !five && rng.chance(0.1);
+  const lossy = !five && rng.chance(0.5);
   return {
     peers,
     voters,
     members,
-    timing: timingOf(rng),
+    timing: timingOf(rng, tight && !five),
     wild,
     skew: wild ? 0.6 : rng.pick([0, 0.01, 0.08]),
     drop: lossy ? rng.pick([0.005, 0.02, 0.1]) : 0,
     duplicate: lossy ? rng.pick([0, 0.02, 0.1]) : 0,
-    delay: rng.pick([0.5, 2, 8]),
-    straggle: rng.chance(0.4) ? rng.pick([0.01, 0.05]) : 0,
+    delay: five ? 1 : tight ? 8 : rng.pick([0.5, 2, 8]),
+    exchangeMs: five ? 2 : rng.pick([2, 20, 600]),
+    straggle: !five && rng.chance(0.4) ? rng.pick([0.01, 0.05]) : 0,
     straggleMs: rng.pick([300, 1500, 4000]),
-    hold: rng.pick([0, 0, 0.5, 1]),
+    hold: five ? 0 : rng.pick([0, 0, 0.5, 1]),
     notice: rng.pick([0, 0.5, 1]),
-    quick: rng.chance(0.4),
-    disk: rng.pick([0, 0.3]),
+    quick: tight || rng.chance(0.3),
+    disk: five ? 0 : rng.pick([0, 0.3]),
     diskMs: rng.pick([5, 20]),
     lateTimer: rng.chance(0.2) ? 0.02 : 0,
     roster: rng.pick(['first', 'first', 'last', 'live'] as const),
     gated: rng.chance(0.3),
     disagree: rng.chance(0.3),
-    hazards: Object.fromEntries(aims.map((moment) => [moment, rng.pick([0.02, 0.08, 0.2])])),
-    faults: Object.entries(weights) as [Fault, number][],
-    everyMs: rng.pick([150, 400, 900]),
+    hazards: Object.fromEntries(
+      rng.pick(aims).map((moment) => [moment, rng.pick([0.02, 0.08, 0.2])]),
+    ),
+    faults: Object.entries(faults) as [Fault, number][],
+    everyMs: rng.pick(every),
     chaosMs: rng.pick([4000, 8000, 12000]),
   };
 }

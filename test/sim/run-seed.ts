@@ -1,10 +1,11 @@
 /** One seed from its first to its last moment: faults, peace, and what must have come of it. */
 import type { PeerId } from '../../src/base/brands.ts';
 import type { Change } from '../../src/roster/entry.ts';
-import { type Stats, Violation } from './checker.ts';
+import type { Stats } from './checker.ts';
 import { ask, leaderOf, unleash } from './faults.ts';
 import type { SimNode } from './node.ts';
 import { majorityOf } from './toy.ts';
+import { Violation } from './violation.ts';
 import { World, type WorldOptions } from './world.ts';
 
 export interface SeedResult {
@@ -14,6 +15,8 @@ export interface SeedResult {
   /** Simulated. */
   readonly ms: number;
   readonly stats: Stats;
+  /** Wishes that were refused. */
+  readonly refusals: number;
   /** With `trace`. */
   readonly lines: readonly string[];
 }
@@ -31,7 +34,8 @@ export function runSeed(seed: number, options: WorldOptions): SeedResult {
     world.say(undefined, violation.message);
   }
   const { events, now, lines } = world;
-  return { seed, violation, events, ms: now, stats: world.checker.stats, lines };
+  const { stats, wishes } = world.checker;
+  return { seed, violation, events, ms: now, stats, refusals: wishes.refusals, lines };
 }
 
 function asViolation(thrown: unknown): Violation {
@@ -54,7 +58,8 @@ function live(world: World): void {
     checker.fail('E6', 'no roster change goes through in peace');
   }
   world.run(plan.timing.timeoutMs);
-  if (checker.open.length > 0) checker.fail('ANSWER', `nobody answers ${checker.open.join()}`);
+  if (checker.wishes.unanswered.length > 0)
+    checker.fail('ANSWER', `nobody answers ${checker.wishes.unanswered.join()}`);
   if (plan.wild) return;
   checker.quiet = settled(world, there) !== undefined;
   world.run(3 * plan.timing.timeoutMs);
@@ -99,7 +104,7 @@ function makePeace(world: World, there: readonly SimNode[]): void {
   }
   // What is signed goes on; what nobody waits for must not promote the dead.
   for (const node of there) {
-    for (const id of checker.openAt(node)) node.give({ type: 'abandon', id });
+    for (const id of checker.wishes.give(node)) node.give({ type: 'abandon', id });
   }
 }
 

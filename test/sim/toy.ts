@@ -13,12 +13,7 @@ import { BzzzError, toBzzzError } from '../../src/base/errors.ts';
 import type { RosterFacts, Seals, Vote } from '../../src/election/types.ts';
 import type { Change, EntryBody } from '../../src/roster/entry.ts';
 import type { Policy } from '../../src/roster/genesis.ts';
-import {
-  applyChange,
-  checkChange,
-  draftOf,
-  type Membership,
-} from '../../src/roster/membership.ts';
+import { applyChange, checkChange, draftOf, type Membership } from '../../src/roster/membership.ts';
 
 /** One link of the tree: the chain that ends here. */
 export interface Link {
@@ -145,7 +140,8 @@ export class Toy {
     const hash = this.hash(body);
     const signers = signatures.map((bytes) => {
       const signature = this.openSignature(bytes);
-      if (signature.ballot !== ballot || !equalBytes(signature.hash, hash)) bad('foreign signature');
+      if (signature.ballot !== ballot || !equalBytes(signature.hash, hash))
+        bad('foreign signature');
       return signature.signer;
     });
     signers.sort();

@@ -124,7 +124,7 @@ export class World {
     const a = this.nodes.get(from);
     const b = this.nodes.get(to);
     const { rng, plan } = this;
-    const way = 1 + rng.exponential(2 * plan.delay);
+    const way = 1 + rng.exponential(this.peaceful ? plan.delay : plan.exchangeMs);
     this.at(way, () => {
       const possible = a?.runs && b?.runs && this.net.connects(a.index, b.index);
       if (!possible || (!this.peaceful && rng.chance(plan.drop))) return this.at(50, done);
@@ -214,7 +214,8 @@ function messageText(toy: Toy, message: Message): string {
   if ('round' in message) parts.push(`round ${message.round}`);
   if ('refusal' in message) parts.push(message.refusal === null ? 'GRANTED' : message.refusal);
   if ('transfer' in message && message.transfer) parts.push('transfer');
-  if (type === 'propose') parts.push(`epoch ${message.body.epoch}`, changeText(message.body.change));
+  if (type === 'propose')
+    parts.push(`epoch ${message.body.epoch}`, changeText(message.body.change));
   if (type === 'propose-reply') parts.push(message.signature === null ? 'not signed' : 'signed');
   if (type === 'vote-reply' && message.accepted !== null) {
     const { ballot, body } = message.accepted;
