@@ -265,7 +265,8 @@ function onLink(turn: Turn, peer: PeerId, live: boolean): void {
 
 function onRoster(turn: Turn): void {
   const { term } = turn.context.roster;
-  // A recovery has a term of its own: whoever led the voters before it is deposed by it.
+  // E1: two epochs on, a majority may be disjoint from the one that elected this term's leader. Who
+  // has such an epoch must not stand in that term. A recovery has a term of its own besides.
   if (term > turn.state.hard.term) adoptTerm(turn, term, 'quorum');
   const { state } = turn;
   if (state.role === 'leader') {

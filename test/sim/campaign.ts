@@ -34,6 +34,9 @@ export function runSeeds(options: CampaignOptions): Campaign {
   let ms = 0;
   let refusals = 0;
   let ran = 0;
+  // Refusals are errors, and where they come from is of no interest before one seed fails.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   for (let seed = from; seed < from + seeds; seed++) {
     const result = runSeed(seed, { trace: false, outcomes });
     ran++;
@@ -46,6 +49,7 @@ export function runSeeds(options: CampaignOptions): Campaign {
     failures.push(result);
     if (!keepGoing) break;
   }
+  Error.stackTraceLimit = stackTraceLimit;
   const seconds = (performance.now() - began) / 1000;
   return { seeds: ran, events, minutes: ms / 60_000, seconds, stats, refusals, failures };
 }
