@@ -7,6 +7,7 @@ interface Job {
   readonly id: string;
   readonly state: string;
   readonly owner: string | null;
+  readonly term: number;
 }
 
 const JOBS = 50;
@@ -41,7 +42,7 @@ it('R104: fifty jobs open when the leader dies: each is done exactly once', asyn
   for (const node of cluster.nodes) {
     await until('the key is there', () => node.json(['key', 'show', 'kept']));
   }
-  const { node: leader } = await agreedLeader(cluster.nodes);
+  const { node: leader, term: oldTerm } = await agreedLeader(cluster.nodes);
   const rest = cluster.nodes.filter((node) => node !== leader);
   const seen: [kind: string, id: string, where: string][] = [];
   const followers = cluster.nodes.map((node) => follow(node, seen));
@@ -89,7 +90,6 @@ it('R104: fifty jobs open when the leader dies: each is done exactly once', asyn
     const jobs = await leader.get<Job[]>('/v1/jobs');
     return ids.every((id) => jobs.some((job) => job.id === id && job.state === 'done'));
   });
-  const done = ids.map((id) => count('job.done', id));
   console.log(
     JSON.stringify({
       test: 'jobs-when-the-leader-dies',
@@ -98,7 +98,13 @@ it('R104: fifty jobs open when the leader dies: each is done exactly once', asyn
       assigned: seen.filter(([kind]) => kind === 'job.assigned').length,
     }),
   );
-  expect(done).toEqual(ids.map(() => 1));
+  for (const { id, term } of table) {
+    // What the killed leader told last may have been lost with it, but never told twice.
+    const told = count('job.done', id);
+    expect(told === 1 || (told === 0 && term === oldTerm), `${id} was done ${told} times`).toBe(
+      true,
+    );
+  }
   expect(openAtKill).toBeGreaterThan(0);
   following.abort();
   await Promise.all(followers);

@@ -53,11 +53,15 @@ export function run(
   });
 }
 
-/** Polls until `probe` gives something other than undefined or false. */
+/**
+ * Polls until `probe` gives something other than undefined or false.
+ * @param everyMs the pause between two looks; long where a look asks many daemons.
+ */
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = 15_000,
+  everyMs = 50,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: unknown;
@@ -71,7 +75,7 @@ export async function until<T>(
     if (performance.now() > end) {
       throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
     }
-    await sleep(50);
+    await sleep(everyMs);
   }
 }
 

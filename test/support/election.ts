@@ -35,16 +35,26 @@ export const votersIn = (roster: RosterView): string[] =>
 
 export const running = (cluster: Cluster): TestNode[] => cluster.nodes.filter((n) => n.running);
 
+/** A look asks every node; more often it would be a load of its own. */
+const LOOK_EVERY_MS = 150;
+
 export interface Led {
   readonly node: TestNode;
   readonly term: number;
 }
 
-/** Waits until all of `nodes` name one leader in one term, and it is one of them. */
-export function agreedLeader(nodes: readonly TestNode[], timeoutMs = 20_000): Promise<Led> {
+/**
+ * Waits until all of `among` name one leader in one term, and it is one of them.
+ * @param among a function where nodes come and go meanwhile.
+ */
+export function agreedLeader(
+  among: readonly TestNode[] | (() => readonly TestNode[]),
+  timeoutMs = 20_000,
+): Promise<Led> {
   return until(
     'one leader',
     async () => {
+      const nodes = typeof among === 'function' ? among() : among;
       const views = await Promise.all(nodes.map(leaderOf));
       const [first] = views;
       const same = views.every((v) => v.peerId === first?.peerId && v.term === first.term);
@@ -54,6 +64,7 @@ export function agreedLeader(nodes: readonly TestNode[], timeoutMs = 20_000): Pr
         : undefined;
     },
     timeoutMs,
+    LOOK_EVERY_MS,
   );
 }
 
@@ -72,6 +83,7 @@ export function sameRoster(
       return same && first !== undefined && accept(first) ? first : undefined;
     },
     timeoutMs,
+    LOOK_EVERY_MS,
   );
 }
 
@@ -160,7 +172,7 @@ export class HeadWatch {
   async #watch(): Promise<void> {
     while (this.#going) {
       await Promise.all(running(this.#cluster).map((node) => this.#look(node)));
-      await new Promise((done) => setTimeout(done, 100));
+      await new Promise((done) => setTimeout(done, 2 * LOOK_EVERY_MS));
     }
   }
 
