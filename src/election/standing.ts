@@ -63,6 +63,18 @@ export function stand(turn: Turn, trigger: Trigger, attempts: number): void {
   turn.state = { ...common, role: 'pre-candidate', granted, trigger, attempts };
   const term = nextTerm(common.hard, turn.context.roster);
   sendVoters(turn, { type: 'pre-vote', term, ...standingOf(turn) });
+  if (attempts >= IN_VAIN) askAround(turn, attempts);
+}
+
+/** So many times in vain, and the voters of this node's roster may be voters no more. */
+const IN_VAIN = 3;
+
+/** Compares rosters with one member after the other: any of them may have the newest one. */
+function askAround(turn: Turn, attempts: number): void {
+  const { roster, self } = turn.context;
+  const others = [...roster.members.keys()].filter((peer) => peer !== self);
+  const peer = others[attempts % others.length];
+  if (peer !== undefined) turn.effects.push({ type: 'exchange', with: peer });
 }
 
 /** Counts who would vote; who would not is asked again soon. */

@@ -348,6 +348,12 @@ export class SimNode {
     });
   }
 
+  /** No timer is late any more. */
+  rearm(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    if (this.runs && !this.#busy) this.#arm();
+  }
+
   #ring(): void {
     if (this.state === undefined) return;
     // The machine may have put its waking off meanwhile.

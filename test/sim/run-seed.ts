@@ -100,6 +100,7 @@ function makePeace(world: World, there: readonly SimNode[]): void {
   world.net.heal();
   for (const node of there) {
     node.resume();
+    node.rearm();
     world.revive(node);
   }
   // What is signed goes on; what nobody waits for must not promote the dead.
