@@ -73,8 +73,8 @@ const IN_VAIN = 3;
 function askAround(turn: Turn, attempts: number): void {
   const { roster, self } = turn.context;
   const others = [...roster.members.keys()].filter((peer) => peer !== self);
-  const peer = others[attempts % others.length];
-  if (peer !== undefined) turn.effects.push({ type: 'exchange', with: peer });
+  const at = attempts % others.length;
+  for (const peer of others.slice(at, at + 1)) turn.effects.push({ type: 'exchange', with: peer });
 }
 
 /** Counts who would vote; who would not is asked again soon. */
