@@ -286,7 +286,12 @@ export class Checker {
       if (state.lost !== null) account.led = null;
     }
     if (account.led !== null && state.hard.term > account.led.term) account.led = null;
-    if (before.role === 'leader' && state.role !== 'leader') account.led = null;
+    if (before.role === 'leader' && state.role !== 'leader') {
+      account.led = null;
+      // Its duties would go on beside those of the next leader.
+      const told = step.effects.some((effect) => effect.type === 'deposed');
+      if (!told) this.fail('E7', `${node.id} leads no more and does not say so`);
+    }
     if (before.role === 'leader' && state.role === 'leader') this.#leads(node, account, state);
   }
 
@@ -415,7 +420,8 @@ export class Checker {
   /** Something is wrong with the node itself, for so long from now on. */
   disturbNode(node: SimNode, forMs = 0): void {
     this.#churn.disturbNode(node, forMs);
-    this.#account(node).wokeAt = (node.localNow + forMs * node.rate) as Millis;
+    const account = this.#account(node);
+    account.wokeAt = Math.max(account.wokeAt, node.localNow + forMs * node.rate) as Millis;
   }
 
   disturbPair(a: number, b: number): void {

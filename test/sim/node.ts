@@ -338,7 +338,7 @@ export class SimNode {
     this.#timerAt = at;
     const { plan, rng, peaceful } = this.#world;
     const late = !peaceful && rng.chance(plan.lateTimer) ? rng.between(0, 400) : 0;
-    if (late > 50) this.#world.checker.disturbNode(this, late);
+    if (late > 50) this.#world.checker.disturbNode(this, at + late - this.#world.now);
     const life = this.#life;
     const timer = ++this.#timers;
     this.#world.at(at + late - this.#world.now, () => {

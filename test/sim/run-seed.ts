@@ -103,6 +103,12 @@ function makePeace(world: World, there: readonly SimNode[]): void {
     node.rearm();
     world.revive(node);
   }
+  // Whoever is not known yet is dialled, and the rosters are compared before anything else.
+  for (const one of there) {
+    for (const other of there) {
+      if (!one.head.facts.members.has(other.id)) world.meet(one.index, other.index);
+    }
+  }
   // What is signed goes on; what nobody waits for must not promote the dead.
   for (const node of there) {
     for (const id of checker.wishes.give(node)) node.give({ type: 'abandon', id });
