@@ -69,7 +69,7 @@ export function stand(turn: Turn, trigger: Trigger, attempts: number): void {
 /** So many times in vain, and the voters of this node's roster may be voters no more. */
 const IN_VAIN = 3;
 
-/** Compares rosters with one member after the other: any of them may have the newest one. */
+/** Compares rosters with one member after the other; each may have the newest one. */
 function askAround(turn: Turn, attempts: number): void {
   const { roster, self } = turn.context;
   const others = [...roster.members.keys()].filter((peer) => peer !== self);

@@ -91,9 +91,7 @@ function hasMajority(nodes: readonly SimNode[]): boolean {
 function makePeace(world: World, there: readonly SimNode[]): void {
   const { checker } = world;
   world.say(undefined, `peace among ${there.map((node) => node.id).join()}`);
-  world.peaceful = true;
-  world.net.loss = 0;
-  world.slowDisks.clear();
+  world.calm();
   const inside = new Set(there.map((node) => node.index));
   for (const node of world.list) if (!inside.has(node.index)) world.bury(node);
   // Replaces every cut that is in force; later healings find none.

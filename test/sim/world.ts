@@ -113,6 +113,14 @@ export class World {
     this.net.joinAll(node.index);
   }
 
+  /** Ends every fault; what a slow exchange would bring is asked for once more. */
+  calm(): void {
+    this.peaceful = true;
+    this.net.loss = 0;
+    this.slowDisks.clear();
+    this.#meeting.clear();
+  }
+
   /** It dies now and never comes back. */
   bury(node: SimNode): void {
     this.#buried.add(node);
