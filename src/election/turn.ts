@@ -135,12 +135,17 @@ export function depose(turn: Turn, leader: Leader, trigger: Trigger): void {
 }
 
 /** Takes a higher term over, durably; whatever this node was, it follows now. */
-export function adoptTerm(turn: Turn, term: Term, trigger: Trigger): void {
+export function adoptTerm(
+  turn: Turn,
+  term: Term,
+  trigger: Trigger,
+  votedFor: PeerId | null = null,
+): void {
   const { state } = turn;
   if (state.role === 'leader') depose(turn, state, trigger);
   else if (state.role !== 'follower') turn.state = asFollower(turn, patience(turn));
   turn.state = { ...turn.state, seenVotes: new Map() };
-  persist(turn, { term, votedFor: null, accepted: turn.state.hard.accepted });
+  persist(turn, { term, votedFor, accepted: turn.state.hard.accepted });
 }
 
 /** A leader of this node's term was heard. */

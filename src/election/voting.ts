@@ -85,7 +85,8 @@ function handOver(turn: Turn, from: PeerId, ask: Ask<'vote'>): void {
     turn.effects.push({ type: 'done', id: state.transfer.id, epoch: turn.context.roster.epoch });
     turn.state = { ...state, transfer: null };
   }
-  adoptTerm(turn, ask.term, ask.transfer ? 'transfer' : (state.lost ?? 'timeout'));
+  // One write for the term and the vote: it is on the way to every failover.
+  adoptTerm(turn, ask.term, ask.transfer ? 'transfer' : (state.lost ?? 'timeout'), from);
 }
 
 /** What keeps this candidate from this node's vote in any term. */

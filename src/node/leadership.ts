@@ -51,6 +51,7 @@ export const PROTOCOLS: readonly string[] = ['mpc/1', 'election/1'];
 const STAGGER_MS = 20;
 /** Of the 5 s that a stop may take. */
 const HAND_OVER_MS = 1_000;
+const DUTIES_AFTER_MS = 300;
 /** A leader without a stream for so long is gone, whatever the timer of the machine says. */
 const GONE_MS = 2_000;
 
@@ -63,6 +64,7 @@ export class Leadership {
   readonly #publisher: LeaderPublisher;
   readonly #deps: LeadershipDeps;
   #searching: Cancel | undefined;
+  #beginning: Cancel | undefined;
 
   private constructor(elected: Elected | undefined, deps: LeadershipDeps) {
     const { roster, network, records, signer, clock, logOf } = deps;
@@ -136,13 +138,18 @@ export class Leadership {
     const [election, jobs, voters] = [this.#election, this.#jobs, this.#voters];
     if (election === undefined || jobs === undefined || voters === undefined) return;
     await jobs.start();
+    const { clock } = this.#deps;
     election.onDuty({
       start: (term, won) => {
-        this.#publisher.elected(won);
-        jobs.onDuty.start(term);
-        voters.promote(term);
+        // Changes that waited for a leader go first; upkeep can wait a moment.
+        this.#beginning = clock.after(DUTIES_AFTER_MS, () => {
+          this.#publisher.elected(won);
+          jobs.onDuty.start(term);
+          voters.promote(term);
+        });
       },
       stop: (term) => {
+        this.#beginning?.();
         this.#publisher.deposed();
         void jobs.onDuty.stop(term);
         void voters.demote(term);
@@ -174,6 +181,7 @@ export class Leadership {
 
   async stop(): Promise<void> {
     this.#searching?.();
+    this.#beginning?.();
     await this.#election?.stop();
     await this.#jobs?.stop();
     await this.recovery.stop();

@@ -136,7 +136,7 @@ export class Node {
         if (live) party.peerConnected(peer);
         this.#probeSoon();
       }),
-      publishRoster(roster, records, deps.log),
+      publishRoster(roster, records, deps),
       this.leadership.onLeader(() => this.#announce()),
     );
     this.#announce();

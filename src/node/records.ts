@@ -4,7 +4,7 @@
  * @module
  */
 import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
-import type { Clock, KeyValue, Logger, Random } from '../base/ports.ts';
+import type { Cancel, Clock, KeyValue, Logger, Random } from '../base/ports.ts';
 import { Counters } from '../dht/counters.ts';
 import { RecordGuard } from '../dht/guard.ts';
 import { type DhtOptions, DhtStore } from '../dht/kad.ts';
@@ -107,12 +107,19 @@ export function recordsPort({ resolver }: Records): RecordsPort {
   };
 }
 
+/** Whoever asked for the change is answered first. */
+const PUBLISH_AFTER_MS = 250;
+
 /**
- * Stands new roster entries at their addresses. The voter that certified them does it; every other
- * member stores and republishes what it is given.
+ * Stands new roster entries at their addresses. The voters do it; every other member stores and
+ * republishes what it is given.
  * @returns a function that ends it.
  */
-export function publishRoster(roster: RosterService, records: Records, log: Logger): () => void {
+export function publishRoster(
+  roster: RosterService,
+  records: Records,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): () => void {
   const publish = (epoch: number): void => {
     const bytes = entryRecord(roster.chain, epoch);
     if (bytes === undefined || !roster.view.voters.includes(roster.self)) return;
@@ -122,7 +129,16 @@ export function publishRoster(roster: RosterService, records: Records, log: Logg
     });
   };
   if (roster.view.epoch === 0) publish(0);
-  return roster.onChange((_view, added) => {
-    for (const entry of added) publish(entry.body.epoch);
+  const waiting = new Set<Cancel>();
+  const unsubscribe = roster.onChange((_view, added) => {
+    const cancel = clock.after(PUBLISH_AFTER_MS, () => {
+      waiting.delete(cancel);
+      for (const entry of added) publish(entry.body.epoch);
+    });
+    waiting.add(cancel);
   });
+  return () => {
+    unsubscribe();
+    for (const cancel of waiting) cancel();
+  };
 }

@@ -146,7 +146,7 @@ describe('a vote is granted', () => {
     const first = cluster.answer('B');
     cluster.deliver('A>B vote');
     expect(cluster.answer('B')).toEqual(first);
-    expect(cluster.effectsOf('B', 'persist')).toHaveLength(2);
+    expect(cluster.effectsOf('B', 'persist')).toHaveLength(1);
   });
 
   it('by a led voter when its leader hands over', () => {

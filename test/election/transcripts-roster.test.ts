@@ -116,7 +116,6 @@ describe('a roster change', () => {
       C -> B: pre-vote-reply 2 yes
       B: keeps 2 for B, +D @5 in 1
       B -> C: vote 2 @4
-      C: keeps 2 for nobody, +D @5 in 1
       C: keeps 2 for B, +D @5 in 1
       C -> B: vote-reply 2 yes, +D @5 in 1
       B: elected 2 @4 by B,C (closed)
@@ -253,7 +252,6 @@ describe('a roster change', () => {
       C -> B: pre-vote-reply 2 yes
       B: keeps 2 for B, vA @5 in 1
       B -> C: vote 2 @5
-      C: keeps 2 for nobody, vA @5 in 1
       C: keeps 2 for B, vA @5 in 1
       C -> B: vote-reply 2 yes, vA @5 in 1
       B: elected 2 @5 by B,C (quorum)

@@ -30,10 +30,8 @@ describe('an election', () => {
       A: keeps 1 for A
       C -> A: pre-vote-reply 1 yes
       A -> B: vote 1 @4
-      B: keeps 1 for nobody
       B: keeps 1 for A
       A -> C: vote 1 @4
-      C: keeps 1 for nobody
       C: keeps 1 for A
       B -> A: vote-reply 1 yes
       A: elected 1 @4 by A,B (start)
@@ -60,7 +58,6 @@ describe('an election', () => {
       C -> B: pre-vote-reply 2 yes
       B: keeps 2 for B
       B -> C: vote 2 @4
-      C: keeps 2 for nobody
       C: keeps 2 for B
       C -> B: vote-reply 2 yes
       B: elected 2 @4 by B,C (closed)
@@ -85,10 +82,8 @@ describe('an election', () => {
       E -> C: pre-vote-reply 2 yes
       C: keeps 2 for C
       C -> D: vote 2 @8
-      D: keeps 2 for nobody
       D: keeps 2 for C
       C -> E: vote 2 @8
-      E: keeps 2 for nobody
       E: keeps 2 for C
       D -> C: vote-reply 2 yes
       E -> C: vote-reply 2 yes
@@ -116,7 +111,6 @@ describe('an election', () => {
       C -> B: pre-vote-reply 2 yes
       B: keeps 2 for B
       B -> C: vote 2 @4
-      C: keeps 2 for nobody
       C: keeps 2 for B
       C -> B: vote-reply 2 yes
       B: elected 2 @4 by B,C (timeout)
@@ -169,7 +163,6 @@ describe('an election', () => {
       A -> B: pre-vote-reply 2 yes
       B: keeps 2 for B
       B -> A: vote 2 @4
-      A: keeps 2 for nobody
       A: keeps 2 for B
       A -> B: vote-reply 2 yes
       B: elected 2 @4 by B,A (start)
@@ -225,10 +218,8 @@ describe('a leader goes', () => {
       A: done t @4
       A: deposed 1 (transfer)
       A: leader none (transfer)
-      A: keeps 2 for nobody
       A: keeps 2 for C
       C -> B: vote 2 @4, handed over
-      B: keeps 2 for nobody
       B: keeps 2 for C
       A -> C: vote-reply 2 yes
       C: elected 2 @4 by C,A (transfer)
@@ -259,10 +250,8 @@ describe('a leader goes', () => {
       B: keeps 2 for B
       C -> B: pre-vote-reply 2 yes
       B -> A: vote 2 @4
-      A: keeps 2 for nobody
       A: keeps 2 for B
       B -> C: vote 2 @4
-      C: keeps 2 for nobody
       C: keeps 2 for B
       A -> B: vote-reply 2 yes
       B: elected 2 @4 by B,A (timeout)
