@@ -38,6 +38,9 @@ describe('SIGTERM', () => {
       const exit = before.node.kill('SIGTERM');
       const after = await agreedLeader(cluster.nodes.filter((n) => n !== before.node));
       expect(after.term).toBe(before.term + 1);
+      // It was handed over: the others did not wait to see the connection close.
+      const terms = await after.node.get<{ term: number; trigger: string }[]>('/v1/leader/history');
+      expect(terms.find(({ term }) => term === after.term)?.trigger).toBe('transfer');
       expect(await exit).toBe(0);
       expect(performance.now() - began).toBeLessThan(5_000);
       await before.node.start();
@@ -77,6 +80,7 @@ describe('SIGKILL of the leader during roster changes', () => {
         if (code !== 'CONFLICT') continue;
       }
       kind = kind === 'promote' ? 'demote' : 'promote';
+      await sleep(50);
     }
   }
   const MAY_HAVE_HAPPENED = new Set([

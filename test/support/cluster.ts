@@ -97,6 +97,8 @@ export class TestNode {
   #env: NodeJS.ProcessEnv;
   readonly #place: TestPlace;
   #child: ChildProcess | undefined;
+  /** It was sent a signal that ends it. */
+  #ending = false;
 
   constructor(
     name: string,
@@ -189,8 +191,22 @@ export class TestNode {
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
     this.#child = child;
+    this.#ending = false;
     daemons.add(child);
-    child.once('exit', () => daemons.delete(child));
+    child.once('exit', (code, signal) => {
+      daemons.delete(child);
+      if (this.#child === child && !this.#ending) void this.#tellEnd(code, signal);
+    });
+  }
+
+  /** A daemon that ends though nobody ended it is the first thing to know of a failed test. */
+  async #tellEnd(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
+    // Tests have it exit on its own with 0, or kill itself at a certain step.
+    if (code === 0 || signal === 'SIGKILL') return;
+    // What it wrote last is still on its way to the file.
+    await sleep(100);
+    const end = await this.log();
+    process.stderr.write(`${this.name} ended by itself: ${code ?? signal}\n${end}\n`);
   }
 
   /** Starts the daemon and waits until it is ready (a member that takes sessions). */
@@ -215,9 +231,10 @@ export class TestNode {
     const child = this.#child;
     if (child === undefined || !this.running) return null;
     const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
+    const ends = signal !== 'SIGSTOP' && signal !== 'SIGCONT';
+    this.#ending ||= ends;
     child.kill(signal);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return null;
-    return ended;
+    return ends ? ended : null;
   }
 
   /** Resolves when the process has ended by itself. */
