@@ -80,7 +80,7 @@ describe('SIGKILL of the leader during roster changes', () => {
         if (code !== 'CONFLICT') continue;
       }
       kind = kind === 'promote' ? 'demote' : 'promote';
-      await sleep(50);
+      await sleep(250);
     }
   }
   const MAY_HAVE_HAPPENED = new Set([
