@@ -136,7 +136,7 @@ export class Node {
         if (live) party.peerConnected(peer);
         this.#probeSoon();
       }),
-      publishRoster(roster, records, deps),
+      this.#publishRoster(),
       this.leadership.onLeader(() => this.#announce()),
     );
     this.#announce();
@@ -163,6 +163,21 @@ export class Node {
     await this.network.stop();
     await this.roster.close();
     await this.store.close();
+  }
+
+  /** The leader does it; without an election whoever votes. */
+  #publishRoster(): Cancel {
+    const { roster, records, leadership, deps } = this;
+    const isTurn = () =>
+      leadership.isEnabled
+        ? leadership.election.isLeader
+        : roster.view.voters.includes(roster.self);
+    const publisher = publishRoster(roster, records, { ...deps, isTurn });
+    const unsubscribe = leadership.onLeader(() => publisher.newest());
+    return () => {
+      unsubscribe();
+      publisher.stop();
+    };
   }
 
   #removed(): void {

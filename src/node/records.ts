@@ -110,19 +110,29 @@ export function recordsPort({ resolver }: Records): RecordsPort {
 /** Whoever asked for the change is answered first. */
 const PUBLISH_AFTER_MS = 250;
 
-/**
- * Stands new roster entries at their addresses. The voters do it; every other member stores and
- * republishes what it is given.
- * @returns a function that ends it.
- */
+export interface PublishDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Whether it is this node's turn: all voters at once would be as many times the work. */
+  readonly isTurn: () => boolean;
+}
+
+/** Stands roster entries at their addresses, if it is this node's turn to. */
+export interface RosterPublisher {
+  /** Once more the newest: whoever should have may have died before. */
+  newest(): void;
+  stop(): void;
+}
+
+/** Publishes every entry from here on. */
 export function publishRoster(
   roster: RosterService,
   records: Records,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
-): () => void {
+  { clock, log, isTurn }: PublishDeps,
+): RosterPublisher {
   const publish = (epoch: number): void => {
     const bytes = entryRecord(roster.chain, epoch);
-    if (bytes === undefined || !roster.view.voters.includes(roster.self)) return;
+    if (bytes === undefined || !isTurn()) return;
     const address = membershipAddress(roster.view.clusterName, epoch);
     records.resolver.publish(address, bytes).catch((error: unknown) => {
       log.warn({ epoch, error: String(error) }, 'a roster entry was not published');
@@ -130,15 +140,24 @@ export function publishRoster(
   };
   if (roster.view.epoch === 0) publish(0);
   const waiting = new Set<Cancel>();
-  const unsubscribe = roster.onChange((_view, added) => {
+  const publishSoon = (epochs: readonly number[]): void => {
     const cancel = clock.after(PUBLISH_AFTER_MS, () => {
       waiting.delete(cancel);
-      for (const entry of added) publish(entry.body.epoch);
+      for (const epoch of epochs) publish(epoch);
     });
     waiting.add(cancel);
+  };
+  const unsubscribe = roster.onChange((_view, added) => {
+    publishSoon(added.map(({ body }) => body.epoch));
   });
-  return () => {
-    unsubscribe();
-    for (const cancel of waiting) cancel();
+  return {
+    newest() {
+      const { epoch } = roster.view;
+      publishSoon([epoch - 2, epoch - 1, epoch].filter((n) => n >= 0));
+    },
+    stop() {
+      unsubscribe();
+      for (const cancel of waiting) cancel();
+    },
   };
 }
