@@ -88,6 +88,13 @@ describe('SIGKILL of the leader during roster changes', () => {
     ...['NOT_A_VOTER', 'CONFLICT', 'DRAINING'],
   ]);
 
+  async function restartMs(node: TestNode): Promise<number> {
+    await node.kill();
+    const began = performance.now();
+    await node.start();
+    return Math.round(performance.now() - began);
+  }
+
   function expectKept(chain: readonly ChainEntry[], done: readonly Acknowledged[], spare: string) {
     const { peerId: founder } = cluster.founder;
     for (const { kind, epoch } of done) {
@@ -102,6 +109,7 @@ describe('SIGKILL of the leader during roster changes', () => {
     for (const i of [1, 2]) await change(cluster.founder, 'promote', cluster.node(i));
     await haveVoters(cluster.nodes, 3);
     const spare = cluster.node(3);
+    const calm = await restartMs(spare);
     const watch = new HeadWatch(cluster);
     const stop = new AbortController();
     const done: Acknowledged[] = [];
@@ -110,7 +118,7 @@ describe('SIGKILL of the leader during roster changes', () => {
     try {
       for (let i = 0; i < KILLS; i++) {
         await sleep(Math.random() * 400);
-        const { node } = await agreedLeader(running(cluster));
+        const { node } = await agreedLeader(() => running(cluster), 60_000);
         await node.kill();
         await sleep(Math.random() * 400);
         const began = performance.now();
@@ -132,10 +140,12 @@ describe('SIGKILL of the leader during roster changes', () => {
         test: 'leader-kills-during-changes',
         changes: done.length,
         leaders: watch.leaders,
+        calm_restart_ms: calm,
         ready_again_ms: restarts,
       }),
     );
-    expect(restarts[KILLS / 2]).toBeLessThan(3_000);
+    // On a machine that others load as well, a restart in peace takes longer too.
+    expect(restarts[KILLS / 2]).toBeLessThan(Math.max(3_000, 3 * calm));
   });
 });
 

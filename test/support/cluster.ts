@@ -230,11 +230,14 @@ export class TestNode {
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
     if (child === undefined || !this.running) return null;
+    if (signal === 'SIGSTOP' || signal === 'SIGCONT') {
+      child.kill(signal);
+      return null;
+    }
+    this.#ending = true;
     const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
-    const ends = signal !== 'SIGSTOP' && signal !== 'SIGCONT';
-    this.#ending ||= ends;
     child.kill(signal);
-    return ends ? ended : null;
+    return ended;
   }
 
   /** Resolves when the process has ended by itself. */
