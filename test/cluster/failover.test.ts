@@ -109,7 +109,7 @@ describe('SIGKILL of the leader during roster changes', () => {
     for (const i of [1, 2]) await change(cluster.founder, 'promote', cluster.node(i));
     await haveVoters(cluster.nodes, 3);
     const spare = cluster.node(3);
-    const calm = await restartMs(spare);
+    const calmBefore = await restartMs(spare);
     const watch = new HeadWatch(cluster);
     const stop = new AbortController();
     const done: Acknowledged[] = [];
@@ -134,6 +134,8 @@ describe('SIGKILL of the leader during roster changes', () => {
     expect(await watch.stop()).toEqual([]);
     expect(done.length).toBeGreaterThan(KILLS);
     expectKept(chain, done, spare.peerId);
+    // On a machine that others load as well, a restart in peace takes longer too.
+    const calm = Math.max(calmBefore, await restartMs(spare));
     restarts.sort((a, b) => a - b);
     console.log(
       JSON.stringify({
@@ -144,7 +146,6 @@ describe('SIGKILL of the leader during roster changes', () => {
         ready_again_ms: restarts,
       }),
     );
-    // On a machine that others load as well, a restart in peace takes longer too.
     expect(restarts[KILLS / 2]).toBeLessThan(Math.max(3_000, 3 * calm));
   });
 });
