@@ -6,13 +6,13 @@ const project = (groupOrder: number, name: string, include: string[], extra: obj
 });
 
 const PURE = 'base,roster,dht,ucxl,election,mpc,node,bootstrap,structure';
-const daemons = { testTimeout: 400_000, hookTimeout: 180_000, fileParallelism: false };
+const daemons = { testTimeout: 600_000, hookTimeout: 300_000, fileParallelism: false };
 
 export default defineConfig({
   test: {
     projects: [
       project(0, 'unit', [`test/{${PURE}}/**/*.test.ts`], { testTimeout: 120_000 }),
-      project(1, 'sim', ['test/sim/**/*.test.ts'], { testTimeout: 60_000 }),
+      project(1, 'sim', ['test/sim/**/*.test.ts'], { testTimeout: 300_000 }),
       project(2, 'cluster', ['test/cluster/**/*.test.ts'], daemons),
       project(3, 'lan', ['test/lan/**/*.test.ts'], daemons),
     ],

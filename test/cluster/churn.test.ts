@@ -71,7 +71,7 @@ const whole = (current: () => readonly TestNode[]): Promise<unknown> =>
         ),
       );
     },
-    40_000,
+    120_000,
     250,
   );
 

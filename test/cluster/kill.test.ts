@@ -88,7 +88,7 @@ async function settled(name: string): Promise<'one' | 'none'> {
       if (statuses.every((status) => status === 'active')) return 'one';
       return undefined;
     },
-    40_000,
+    120_000,
   );
 }
 const ENDED = new Set(['completed', 'failed', 'expired', 'cancelled']);

@@ -3,7 +3,7 @@
  * nothing at all happens.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster, type TestNode, until } from '../support/cluster.ts';
 import {
   agreedLeader,
@@ -22,7 +22,7 @@ if (missing !== undefined) console.warn(`skipped: the partition tests: ${missing
 
 const TIMEOUT_MS = 1_000;
 /** What a shared machine may add to any bound. */
-const SLACK_MS = 2_000;
+const SLACK_MS = 8_000;
 
 interface Signed {
   readonly signature: string;
@@ -42,6 +42,9 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
     lan?.remove();
   });
 
+  // A test that fails half way must not leave the next one a LAN in two parts.
+  afterEach(() => lan.heal());
+
   const indexOf = (node: TestNode): number => cluster.nodes.indexOf(node);
   const without = (some: readonly TestNode[]): TestNode[] =>
     cluster.nodes.filter((node) => !some.includes(node));
@@ -57,18 +60,19 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
   }
 
   it('E4, R107: the side of two has no leader, resolves and signs; healing deposes nobody', async () => {
-    const led = await agreedLeader(cluster.nodes);
-    const few = without([led.node]).slice(0, 2);
-    const many = without(few);
-    const parties = [...few, led.node].map((node) => node.peerId).join(',');
-    const { address } = await led.node.json<{ address: string }>([
+    const holders = cluster.nodes.slice(0, 3);
+    const participants = holders.map((node) => node.peerId).join(',');
+    const { address } = await cluster.founder.json<{ address: string }>([
       ...['key', 'create', 'pair', '--suite', 'ed25519', '--threshold', '2', '--parties', '3'],
-      ...['--participants', parties],
+      ...['--participants', participants],
     ]);
-    for (const node of few) {
+    for (const node of holders) {
       await until('the key is there', () => node.json(['key', 'show', 'pair']));
       await node.json(['resolve', address]);
     }
+    const led = await agreedLeader(cluster.nodes);
+    const few = holders.filter((node) => node !== led.node).slice(0, 2);
+    const many = without(few);
 
     const watch = new HeadWatch(cluster);
     const cut = performance.now();
@@ -94,7 +98,7 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
     }
     const healed = performance.now();
     lan.heal();
-    expect(await agreedLeader(cluster.nodes, 40_000)).toEqual(led);
+    expect(await agreedLeader(cluster.nodes, 90_000)).toEqual(led);
     const back = Math.round(performance.now() - healed);
     await sleep(3 * TIMEOUT_MS);
     expect(await agreedLeader(cluster.nodes)).toEqual(led);
@@ -115,7 +119,7 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
     expect(stepped).toBeLessThan(2 * TIMEOUT_MS + SLACK_MS);
     expect(next.term).toBeGreaterThan(old.term);
     lan.heal();
-    expect(await agreedLeader(cluster.nodes, 40_000)).toEqual(next);
+    expect(await agreedLeader(cluster.nodes, 90_000)).toEqual(next);
     await sleep(3 * TIMEOUT_MS);
     expect(await agreedLeader(cluster.nodes)).toEqual(next);
     await oneChain(cluster.nodes);

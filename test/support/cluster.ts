@@ -60,7 +60,7 @@ export function run(
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
   everyMs = 50,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
@@ -215,7 +215,7 @@ export class TestNode {
     await this.ready();
   }
 
-  async ready(timeoutMs = 40_000): Promise<void> {
+  async ready(timeoutMs = 120_000): Promise<void> {
     await until(
       `${this.name} ready`,
       async () => {
@@ -340,7 +340,7 @@ export class Cluster {
   }
 
   /** Waits until every running node sees every other one ready. */
-  async meshed(timeoutMs = 40_000): Promise<void> {
+  async meshed(timeoutMs = 120_000): Promise<void> {
     const running = this.nodes.filter((node) => node.running);
     await until(
       'full mesh',

@@ -49,7 +49,7 @@ export interface Led {
  */
 export function agreedLeader(
   among: readonly TestNode[] | (() => readonly TestNode[]),
-  timeoutMs = 20_000,
+  timeoutMs = 90_000,
 ): Promise<Led> {
   return until(
     'one leader',
@@ -72,7 +72,7 @@ export function agreedLeader(
 export function sameRoster(
   nodes: readonly TestNode[],
   accept: (roster: RosterView) => boolean = () => true,
-  timeoutMs = 30_000,
+  timeoutMs = 90_000,
 ): Promise<RosterView> {
   return until(
     'one roster everywhere',
@@ -89,7 +89,7 @@ export function sameRoster(
 
 /** Waits until `n` members vote, by every node's roster. */
 export const haveVoters = (nodes: readonly TestNode[], n: number): Promise<RosterView> =>
-  sameRoster(nodes, (roster) => votersIn(roster).length === n, 40_000);
+  sameRoster(nodes, (roster) => votersIn(roster).length === n, 120_000);
 
 /** One entry of the chain. */
 export interface ChainEntry {

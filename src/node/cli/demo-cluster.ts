@@ -14,8 +14,8 @@ import { ControlClient } from '../control/client.ts';
 import { dataDirPaths } from '../datadir.ts';
 import type { PeerDocument, StatusDocument } from '../services.ts';
 
-const CALL_MS = 30_000;
-const MESH_MS = 30_000;
+const CALL_MS = 90_000;
+const MESH_MS = 120_000;
 const POLL_MS = 50;
 /** Below the ephemeral range, so that no outgoing socket takes a port of a node that restarts. */
 const FIRST_PORT = 24_000;
