@@ -13,6 +13,7 @@ import {
   oneChain,
   rosterOf,
   sameRoster,
+  steadyLeader,
 } from '../support/election.ts';
 import { leaveAlone } from '../support/idle.ts';
 import { Lan, lanMissing } from '../support/netns.ts';
@@ -70,7 +71,7 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
       await until('the key is there', () => node.json(['key', 'show', 'pair']));
       await node.json(['resolve', address]);
     }
-    const led = await agreedLeader(cluster.nodes);
+    const led = await steadyLeader(cluster.nodes);
     const few = holders.filter((node) => node !== led.node).slice(0, 2);
     const many = without(few);
 
@@ -107,7 +108,7 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
   });
 
   it('E4: a leader among the two steps down, the three elect, and the heal deposes nobody', async () => {
-    const old = await agreedLeader(cluster.nodes);
+    const old = await steadyLeader(cluster.nodes);
     const few = [old.node, ...without([old.node]).slice(0, 1)];
     const many = without(few);
     const watch = new HeadWatch(cluster);
@@ -128,7 +129,7 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
   });
 
   it('E5: a leader that slept too long follows; nothing that it did late counts', async () => {
-    const old = await agreedLeader(cluster.nodes);
+    const old = await steadyLeader(cluster.nodes);
     const rest = without([old.node]);
     const [spared] = rest;
     const watch = new HeadWatch(cluster);

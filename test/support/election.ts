@@ -1,4 +1,5 @@
 /** What cluster tests and benchmarks ask real daemons about their leader and their roster. */
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ClusterId } from '../../src/base/brands.ts';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
@@ -65,6 +66,20 @@ export function agreedLeader(
     },
     timeoutMs,
     LOOK_EVERY_MS,
+  );
+}
+
+/** A leader that has led for `forMs` without a break: the cluster has come to rest. */
+export async function steadyLeader(nodes: readonly TestNode[], forMs = 3_000): Promise<Led> {
+  return until(
+    'a leader that stays',
+    async () => {
+      const before = await agreedLeader(nodes);
+      await sleep(forMs);
+      const after = await agreedLeader(nodes);
+      return after.node === before.node && after.term === before.term ? after : undefined;
+    },
+    90_000,
   );
 }
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, TestNode } from './cluster.ts';
-import { agreedLeader, leaderOf } from './election.ts';
+import { agreedLeader, leaderOf, steadyLeader } from './election.ts';
 
 export interface Idle {
   readonly ms: number;
@@ -45,7 +45,7 @@ const LOOK_EVERY_MS = 500;
 /** Watches a settled cluster for `ms`. */
 export async function leaveAlone(cluster: Cluster, ms: number, busy: boolean): Promise<Idle> {
   const { nodes } = cluster;
-  const before = await agreedLeader(nodes);
+  const before = await steadyLeader(nodes);
   const spent = nodes.map((node) => cpuSeconds(node.pid));
   const load = busy ? burn() : undefined;
   const began = performance.now();

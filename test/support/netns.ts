@@ -27,6 +27,7 @@ function ip(...args: string[]): void {
 export class Lan {
   readonly #prefix: string;
   readonly #count: number;
+  #isSplit = false;
 
   constructor(count: number) {
     // Interface names have at most 15 bytes.
@@ -84,13 +85,16 @@ export class Lan {
    * when the cable between two switches is pulled. Every host's own link stays up.
    */
   split(hosts: readonly number[]): void {
+    this.#isSplit = true;
     ip('link', 'add', this.#island, 'type', 'bridge', 'mcast_snooping', '0');
     ip('link', 'set', this.#island, 'up');
     for (const i of hosts) ip('link', 'set', this.#cable(i), 'master', this.#island);
   }
 
-  /** Puts all of them back on one switch. */
+  /** Puts all of them back on one switch, if they are on two. */
   heal(): void {
+    if (!this.#isSplit) return;
+    this.#isSplit = false;
     for (let i = 0; i < this.#count; i++) {
       ip('link', 'set', this.#cable(i), 'master', this.bridge);
     }
