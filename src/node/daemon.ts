@@ -99,11 +99,24 @@ function endSignal(log: Logger): End {
   return { asked, now, forced: () => count > 1 };
 }
 
+/**
+ * The stream muxer answers frames that arrive on a connection that this side has just closed, and
+ * throws from within an event listener that its answer cannot be written. Nothing of ours is in
+ * doubt then, and a peer could end the process by its timing.
+ */
+const isLateWrite = (thrown: unknown): boolean =>
+  thrown instanceof Error && thrown.name === 'StreamStateError';
+
 /** P4: what nobody handled leaves the node in a state that nobody designed. */
 function dieOnUnhandled(log: Logger): void {
-  const die = (thrown: unknown): never => {
-    const error = toBzzzError(thrown);
-    log.error({ code: error.code, stack: error.stack }, `unhandled: ${error.message}`);
+  const die = (thrown: unknown): void => {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    const { code, message } = toBzzzError(thrown);
+    if (isLateWrite(thrown)) {
+      log.warn({ stack }, `a write to a connection that is closed: ${message}`);
+      return;
+    }
+    log.error({ code, stack }, `unhandled: ${message}`);
     process.exit(1);
   };
   process.on('unhandledRejection', die);
