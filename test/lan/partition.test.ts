@@ -139,8 +139,8 @@ describe.skipIf(missing !== undefined)('five voters on a LAN', () => {
       late = old.node
         .post<{ epoch: number }>('/v1/roster/demote', { peer: spared?.peerId }, 40_000)
         .catch((thrown: Error) => thrown);
-      next = await agreedLeader(rest);
-      await sleep(2 * TIMEOUT_MS);
+      // Sound asleep for several time-outs, while the others have come to rest.
+      next = await steadyLeader(rest, 3 * TIMEOUT_MS);
     } finally {
       await old.node.kill('SIGCONT');
     }
