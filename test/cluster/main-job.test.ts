@@ -61,7 +61,15 @@ describe('five daemons and an observer', () => {
       });
       expect(status).toMatchObject({ cluster: 'lab', ready: true, peers: 5 });
       const parts = status.components.map((part) => part.component);
-      expect(parts).toEqual(['network', 'discovery', 'announce', 'roster', 'dht', 'mpc']);
+      expect(parts).toEqual([
+        'network',
+        'discovery',
+        'announce',
+        'roster',
+        'election',
+        'dht',
+        'mpc',
+      ]);
     }
   });
 
