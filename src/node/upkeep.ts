@@ -3,7 +3,7 @@
  * and hands over to a voter that has been clearly better for long.
  * @module
  */
-import type { Term } from '../base/brands.ts';
+import { millis, type Term } from '../base/brands.ts';
 import { toBzzzError } from '../base/errors.ts';
 import type { Clock, Logger } from '../base/ports.ts';
 import type { Duty } from '../election/duty.ts';
@@ -32,6 +32,12 @@ export interface UpkeepDeps {
 }
 
 const EVERY_MS = 500;
+/**
+ * After a change another one is likely, and soon: an even number of voters, which stands the loss
+ * of one voter less, is only passed through.
+ */
+const HURRY_MS = 2_000;
+const SOON_MS = 25;
 
 /** The leader's duty `voters`. */
 export function upkeep(options: UpkeepOptions, deps: UpkeepDeps): Duty {
@@ -40,17 +46,20 @@ export function upkeep(options: UpkeepOptions, deps: UpkeepDeps): Duty {
     name: 'voters',
     async run(term, signal, progress) {
       let watch: TransferWatch = new Map();
+      let hurryUntil = clock.now();
       while (!signal.aborted) {
         progress();
-        if (options.autoPromote && deps.settled()) await arrangeVoters(deps);
+        const changed = options.autoPromote && deps.settled() && (await arrangeVoters(deps));
+        if (changed) hurryUntil = millis(clock.now() + HURRY_MS);
         watch = await considerTransfer(watch, term, options.minTermMs, deps);
-        await pause(clock, EVERY_MS, signal);
+        await pause(clock, clock.now() < hurryUntil ? SOON_MS : EVERY_MS, signal);
       }
     },
   };
 }
 
-async function arrangeVoters(deps: UpkeepDeps): Promise<void> {
+/** @returns whether it changed anything. */
+async function arrangeVoters(deps: UpkeepDeps): Promise<boolean> {
   const { roster, network, logger } = deps;
   const { view, chain } = roster;
   const peers = new Map(network.peers().map((peer) => [peer.peerId, peer]));
@@ -65,14 +74,16 @@ async function arrangeVoters(deps: UpkeepDeps): Promise<void> {
     absentMs: (peer) => network.presence.absentMs(peer),
     maxVoters: chain.genesis.policy.maxVoters,
   });
-  if (change === undefined) return;
+  if (change === undefined) return false;
   try {
     await roster.propose(change);
     logger.info({ ...change }, 'changed the voters');
+    return true;
   } catch (thrown) {
     // Seen again at the next turn, if it is still wanted then.
     const { code, message } = toBzzzError(thrown);
     logger.info({ ...change, code, message }, 'could not change the voters now');
+    return false;
   }
 }
 

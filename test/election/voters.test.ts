@@ -15,7 +15,8 @@ interface Host {
   readonly noVoter?: boolean;
   /** undefined: connected. */
   readonly awayMs?: number;
-  readonly behind?: boolean;
+  /** How many epochs its roster is behind. */
+  readonly behind?: number;
 }
 
 interface World {
@@ -39,7 +40,7 @@ function factsOf({ voters, hosts: all, target, maxVoters = 7 }: World): VoterFac
       ...{ peerId: peer(name), role, noVoter },
     })),
     connected: new Set(all.filter((one) => one.awayMs === undefined).map(({ name }) => peer(name))),
-    epochOf: (who) => (byName.get(who)?.behind === true ? (8 as Epoch) : EPOCH),
+    epochOf: (who) => (EPOCH - (byName.get(who)?.behind ?? 0)) as Epoch,
     epoch: EPOCH,
     absentMs: (who) => byName.get(who)?.awayMs ?? 0,
     maxVoters,
@@ -105,13 +106,19 @@ describe('growing', () => {
     ['an observer', { role: 'observer' }],
     ['one that opted out', { noVoter: true }],
     ['one that is away', { awayMs: 1 }],
-    ['one whose roster is old', { behind: true }],
+    ['one whose roster is old', { behind: 2 }],
   ])('does not count on %s', (_what, extra) => {
     expect(plan({ voters: ['a'], hosts: [...hosts('ab'), host('c', extra)] })).toBe('-');
     expect(plan({ voters: ['a', 'b'], hosts: [...hosts('ab'), host('c', extra)] })).toBe('-');
     const all = [...hosts('ab'), host('c', extra), host('d')];
     expect(path({ voters: ['a'], hosts: all })).toBe('a ab abd');
   });
+});
+
+it('one step behind is too old to begin with, and good enough to leave an even number', () => {
+  const all = [...hosts('ab'), host('c', { behind: 1 })];
+  expect(plan({ voters: ['a'], hosts: all })).toBe('-');
+  expect(plan({ voters: ['a', 'b'], hosts: all })).toBe('+c');
 });
 
 describe('replacing', () => {
@@ -204,7 +211,7 @@ describe('from any state', () => {
         role: fc.constantFrom<Role>('persistent', 'persistent', 'persistent', 'delegate'),
         noVoter: rarely,
         awayMs: fc.constantFrom(undefined, undefined, undefined, 1, LATE, LOST, 2 * LOST),
-        behind: rarely,
+        behind: fc.constantFrom(0, 0, 0, 1, 2),
       })
       .map(({ awayMs, ...rest }) => host(name, awayMs === undefined ? rest : { ...rest, awayMs }));
   const anyWorld: fc.Arbitrary<World> = fc
