@@ -28,6 +28,7 @@ const TIMING = { BZZZ_HEARTBEAT_INTERVAL: '50ms', BZZZ_ELECTION_TIMEOUT: '500ms'
 const QUIET = { BZZZ_AUTO_PROMOTE: 'false', BZZZ_LOG_LEVEL: 'warn' };
 
 const GIVE_UP_MS = 30_000;
+const REST_MS = 3_000;
 
 const isLeaderEvent = (kind: string): boolean =>
   kind === 'leader.elected' || kind === 'leader.changed';
@@ -135,6 +136,8 @@ async function heal(
   const voter = cluster.nodes.find((other) => other !== node);
   await voter?.post('/v1/roster/promote', { peer: node.peerId });
   await haveVoters(cluster.nodes, 3);
+  // A host that has just started is still busy with its start, and rounds follow each other.
+  await sleep(REST_MS);
 }
 
 /** The event streams of the survivors: the first word of a newer leader. */

@@ -4,12 +4,18 @@
  * js-libp2p seals and opens asynchronously although Ed25519 in Node is synchronous. Pure machines
  * need the synchronous form, so the signed bytes are formed here as the RFC says, and the library's
  * class carries them; a test opens ours with the library and the reverse.
+ *
+ * Every frame between hosts costs a signature and a verification, which is most of what a failover
+ * or a signature takes. So keys are imported once (the library does it at each use, which doubles
+ * or triples the time), and an envelope that was found valid is known again by its hash.
  * @module
  */
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import type { Ed25519PrivateKey, PublicKey } from '@libp2p/interface';
 import { RecordEnvelope } from '@libp2p/peer-record';
+import { BoundedMap } from './bounded.ts';
 import type { PeerId } from './brands.ts';
-import { equalBytes, utf8Bytes } from './bytes.ts';
+import { equalBytes, taggedHash, toHex, utf8Bytes } from './bytes.ts';
 import { BzzzError } from './errors.ts';
 import type { Signer } from './ports.ts';
 
@@ -24,15 +30,13 @@ export interface Opened {
 
 /** Seals with `key`. */
 export function createSigner(key: Ed25519PrivateKey): Signer {
-  const peerId = peerIdOf(key.publicKey);
+  const { publicKey } = key;
+  const peerId = peerIdOf(publicKey);
+  const privateKey = importPrivateKey(key);
   return {
     peerId,
     seal(domain, payload) {
-      const signature = key.sign(signedBytes(domain, payload));
-      if (!(signature instanceof Uint8Array)) {
-        throw new BzzzError('INTERNAL', 'the identity key signs asynchronously');
-      }
-      const { publicKey } = key;
+      const signature = new Uint8Array(sign(null, signedBytes(domain, payload), privateKey));
       return new RecordEnvelope({
         publicKey,
         payloadType: PAYLOAD_TYPE,
@@ -67,11 +71,44 @@ export function openEnvelope(domain: string, bytes: Uint8Array): Opened {
   if (!equalBytes(canonical.marshal(), bytes)) {
     throw new BzzzError('BAD_MESSAGE', 'envelope is not canonical');
   }
-  if (publicKey.verify(signedBytes(domain, payload), signature) !== true) {
+  return { signer: signerOf(domain, bytes, envelope), payload: new Uint8Array(payload) };
+}
+
+/** @throws BAD_MESSAGE: not signed for `domain`. */
+function signerOf(domain: string, bytes: Uint8Array, envelope: RecordEnvelope): PeerId {
+  const id = toHex(taggedHash(domain, bytes));
+  const known = signers.get(id);
+  if (known !== undefined) return known;
+  const { publicKey, payload, signature } = envelope;
+  const signer = peerIdOf(publicKey);
+  if (!verify(null, signedBytes(domain, payload), importKey(signer, publicKey), signature)) {
     throw new BzzzError('BAD_MESSAGE', 'envelope signature is not valid for this domain');
   }
-  return { signer: peerIdOf(publicKey), payload: new Uint8Array(payload) };
+  signers.set(id, signer);
+  return signer;
 }
+
+/** Who signed an envelope that was found valid, by the hash of domain and envelope. */
+const signers = new BoundedMap<string, PeerId>(4_096);
+const keys = new BoundedMap<PeerId, KeyObject>(1_024);
+
+function importKey(peer: PeerId, { raw }: PublicKey): KeyObject {
+  const known = keys.get(peer);
+  if (known !== undefined) return known;
+  const key = createPublicKey({ format: 'jwk', key: { ...JWK, x: base64url(raw) } });
+  keys.set(peer, key);
+  return key;
+}
+
+/** RFC 8037. libp2p's raw private key is the seed and the public key behind it. */
+const JWK = { kty: 'OKP', crv: 'Ed25519' };
+
+function importPrivateKey({ raw, publicKey }: Ed25519PrivateKey): KeyObject {
+  const [d, x] = [base64url(raw.subarray(0, 32)), base64url(publicKey.raw)];
+  return createPrivateKey({ format: 'jwk', key: { ...JWK, d, x } });
+}
+
+const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
 
 const peerIdOf = (key: PublicKey): PeerId => key.toString() as PeerId;
 

@@ -47,6 +47,8 @@ export function lead(turn: Turn, elect: Candidate): void {
   const { now, self } = turn.context;
   const { term } = elect.hard;
   const { trigger, epoch, inherited } = elect;
+  // A vote is a reply to the round before the first.
+  const vote = { round: 0, sentAt: now, offered: 0 };
   turn.state = {
     ...asFollower(turn, NEVER),
     role: 'leader',
@@ -56,7 +58,7 @@ export function lead(turn: Turn, elect: Candidate): void {
     round: 0,
     sent: new Map(),
     nextBeat: now,
-    acks: new Map(),
+    acks: new Map([...elect.current].map((peer) => [peer, { ...vote, epoch }])),
     gathering: null,
     inherited,
     wishes: [],

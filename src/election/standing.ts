@@ -113,6 +113,7 @@ export function candidate(turn: Turn, trigger: Trigger, attempts: number, transf
     role: 'candidate',
     ...{ trigger, attempts, transfer, epoch: roster.epoch },
     votes: new Map([[self, vote]]),
+    current: new Set(),
     inherited: relevant(turn.context, accepted),
   };
   turn.state = elect;
@@ -136,9 +137,11 @@ export function onVoteReply(turn: Turn, from: PeerId, reply: Reply<'vote-reply'>
     ignore(turn, from, reply.type, reason);
     return;
   }
+  const isCurrent = reply.epoch >= state.epoch;
   const elect: Candidate = {
     ...state,
     votes: new Map(state.votes).set(from, reply.vote),
+    current: isCurrent ? new Set(state.current).add(from) : state.current,
     inherited: higherBallot(
       state.inherited,
       relevant(turn.context, reply.accepted),

@@ -307,6 +307,8 @@ export interface Candidate extends Common {
   /** The epoch of the votes; another roster ends the candidacy. */
   readonly epoch: Epoch;
   readonly votes: ReadonlyMap<PeerId, Uint8Array>;
+  /** Electors that stand on `epoch` already: no beat has to find that out. */
+  readonly current: ReadonlySet<PeerId>;
   /** With the highest ballot, of what the electors accepted for the next epoch. */
   readonly inherited: Accepted | null;
   readonly transfer: boolean;

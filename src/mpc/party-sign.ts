@@ -2,8 +2,10 @@
  * Gets a signature as its requester: the one that exists, one under way, or a new one.
  * @module
  */
+
 import type { PeerId, RequestId } from '../base/brands.ts';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import { planSignature } from './party-plan.ts';
 import type { SignRequest } from './party-ports.ts';
 import type { SessionRegistry } from './party-registry.ts';
@@ -181,7 +183,7 @@ export class Signatures {
           details: { need: threshold, have, missing: missing.map(({ peerId }) => peerId) },
         });
       }
-      await new Promise<void>((resolve) => void clock.after(CONNECT_POLL_MS, resolve));
+      await pause(clock, CONNECT_POLL_MS);
     }
   }
 

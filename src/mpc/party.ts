@@ -3,9 +3,11 @@
  * in what other members propose, by itself and under the rules of each key.
  * @module
  */
+
 import type { PeerId, SessionId } from '../base/brands.ts';
 import { toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import { exportKey, type KeyExportFormat } from './key-export.ts';
 import {
   type KeyDocument,
@@ -60,7 +62,7 @@ export class Party {
     const { clock } = this.#deps;
     const end = clock.now() + graceMs;
     while (this.#registry.liveSessions > 0 && clock.now() < end) {
-      await new Promise<void>((resolve) => void clock.after(20, resolve));
+      await pause(clock, 20);
     }
   }
 

@@ -58,6 +58,7 @@ export interface NodeDeps {
 const DRAIN_MS = 2_500;
 /** A probe of the record store follows a change among the peers by so much. */
 const PROBE_SOON_MS = 400;
+const ANNOUNCE_TERM_MS = 300;
 /** And so often while something is wrong. */
 const PROBE_AGAIN_MS = 2_000;
 
@@ -76,6 +77,7 @@ export class Node {
   joinRefusal: BzzzError | undefined;
   readonly #ends: Cancel[] = [];
   #probe: Cancel | undefined;
+  #announcement: Cancel | undefined;
   #draining = false;
 
   private constructor(parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>, deps: NodeDeps) {
@@ -137,7 +139,7 @@ export class Node {
         this.#probeSoon();
       }),
       this.#publishRoster(),
-      this.leadership.onLeader(() => this.#announce()),
+      this.leadership.onLeader(() => this.#announceLater()),
     );
     this.#announce();
     this.#probeEvery();
@@ -157,6 +159,7 @@ export class Node {
     }
     for (const end of this.#ends) end();
     this.#probe?.();
+    this.#announcement?.();
     await this.leadership.stop();
     await this.party.stop();
     await this.records.dht.stop();
@@ -192,6 +195,14 @@ export class Node {
     const { isEnabled } = this.leadership;
     const term = isEnabled ? { term: this.leadership.election.term } : {};
     this.network.announcer.update({ partyReady, draining: this.#draining, ...term });
+  }
+
+  /** The term is no news that others wait for, while whoever leads now has much to do. */
+  #announceLater(): void {
+    this.#announcement ??= this.deps.clock.after(ANNOUNCE_TERM_MS, () => {
+      this.#announcement = undefined;
+      this.#announce();
+    });
   }
 
   #probeSoon(ms = PROBE_SOON_MS): void {

@@ -5,9 +5,9 @@
  */
 import { millis, type Term } from '../base/brands.ts';
 import { toBzzzError } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import type { Clock, Logger } from '../base/ports.ts';
 import type { Duty } from '../election/duty.ts';
-import { pause } from '../election/jobs/calls.ts';
 import { type TransferWatch, transferTarget } from '../election/score.ts';
 import type { ElectionService } from '../election/service.ts';
 import { planVoters } from '../election/voters.ts';

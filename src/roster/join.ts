@@ -5,8 +5,10 @@
  * request may be decided twice, the second decision finds it done.
  * @module
  */
+
 import type { Epoch, PeerId } from '../base/brands.ts';
 import { BzzzError, type ErrorCode, toBzzzError } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import type { Signer } from '../base/ports.ts';
 import { decodeQuery, encodeReply } from './invitation-wire.ts';
 import { JoinJudge, type JudgeDeps } from './join-judge.ts';
@@ -170,7 +172,7 @@ export class JoinDesk {
         });
       }
       if (clock.now() >= until) throw new BzzzError('NO_LEADER', 'no voter leads now', { why });
-      await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
+      await pause(clock, POLL_MS);
     }
   }
 

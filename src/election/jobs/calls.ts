@@ -5,6 +5,7 @@
  */
 import type { PeerId, Term } from '../../base/brands.ts';
 import { BzzzError, type ErrorCode } from '../../base/errors.ts';
+import { pause } from '../../base/pause.ts';
 import type { Clock, DirectHandler } from '../../base/ports.ts';
 import type { JobDeps } from './ports.ts';
 
@@ -76,23 +77,6 @@ export class Serial {
     this.#last = result.catch(() => undefined);
     return result;
   }
-}
-
-/** Resolves after `ms`, or at once when the signal aborts. */
-export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve();
-      return;
-    }
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(ms, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 /** A sleeper that can be woken early. */

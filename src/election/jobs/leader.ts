@@ -7,7 +7,8 @@
 import { type Millis, millis, type PeerId, type Term } from '../../base/brands.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { Alarm, type Call, callsUntil, pause } from './calls.ts';
+import { pause } from '../../base/pause.ts';
+import { Alarm, type Call, callsUntil } from './calls.ts';
 import { announce } from './news.ts';
 import type { PlanFacts } from './plan.ts';
 import { planJobs } from './plan.ts';

@@ -6,8 +6,9 @@
 import type { PeerId } from '../../base/brands.ts';
 import { toHex } from '../../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
+import { pause } from '../../base/pause.ts';
 import type { Clock, Logger } from '../../base/ports.ts';
-import { type Call, pause } from './calls.ts';
+import type { Call } from './calls.ts';
 import type { Snapshot } from './snapshot.ts';
 import { majorityOf } from './takeover.ts';
 import { CHUNKS_PER_FRAME, TOPICS, wire } from './wire.ts';

@@ -9,8 +9,9 @@
 import type { PeerId, Term } from '../../base/brands.ts';
 import { toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { pause } from '../../base/pause.ts';
 import type { Logger } from '../../base/ports.ts';
-import { Alarm, admitLeader, type Call, callsUntil, pause } from './calls.ts';
+import { Alarm, admitLeader, type Call, callsUntil } from './calls.ts';
 import type { Executor, JobDeps, JobOptions } from './ports.ts';
 import { JobRecords } from './records.ts';
 import { type AttemptRef, type GivenJob, type HeldJob, TOPICS, wire } from './wire.ts';
