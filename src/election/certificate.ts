@@ -23,7 +23,7 @@ import { z } from 'zod';
 import type { ClusterId, Epoch, PeerId, Term } from '../base/brands.ts';
 import { compareText } from '../base/bytes.ts';
 import { decode, encode, field } from '../base/codec.ts';
-import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { assert, BzzzError, toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Chain } from '../roster/chain.ts';
 import { majority } from '../roster/entry.ts';
@@ -95,6 +95,20 @@ export function encodeLeaderCertificate(
     .slice(0, majority(voters))
     .map((vote) => vote.bytes);
   return encode({ v: 1, term, epoch, leader, votes });
+}
+
+/**
+ * The certificate of an election by the voters of its epoch.
+ * @throws BAD_MESSAGE: a vote that does not open; INTERNAL: the chain has no such epoch.
+ */
+export function certifyElection(
+  chain: Chain,
+  election: Pick<LeaderCertificate, 'term' | 'epoch' | 'leader' | 'votes'>,
+): Uint8Array {
+  const { epoch } = election;
+  const voters = votersAt(chain, epoch);
+  assert(voters !== undefined, `an election in epoch ${epoch}, which the chain here does not have`);
+  return encodeLeaderCertificate(chain.genesis.clusterId, election, voters.length);
 }
 
 /** Form only. @throws BAD_MESSAGE with violation `form`. */

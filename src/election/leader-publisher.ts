@@ -4,13 +4,12 @@
  * @module
  */
 import type { Epoch, Term } from '../base/brands.ts';
-import { assert } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, Logger, Signer } from '../base/ports.ts';
 import type { Chain } from '../roster/chain.ts';
 import { leaderAddress } from '../ucxl/fixed.ts';
 import type { Resolver } from '../ucxl/resolver.ts';
-import { encodeLeaderCertificate, votersAt } from './certificate.ts';
+import { certifyElection } from './certificate.ts';
 import { sealLeaderHead } from './leader-head.ts';
 
 /** What the machine's effect `elected` tells. */
@@ -59,7 +58,10 @@ export class LeaderPublisher {
   elected(election: Election): void {
     this.deposed();
     try {
-      this.#reign = { ...election, certificate: this.#certify(election), seq: 0 };
+      const { term, epoch, votes } = election;
+      const { chain, signer } = this.#deps;
+      const certificate = certifyElection(chain(), { term, epoch, leader: signer.peerId, votes });
+      this.#reign = { ...election, certificate, seq: 0 };
     } catch (thrown) {
       // Leading does not need the record; that votes counted and do not open is our own fault.
       const error = String(thrown);
@@ -74,14 +76,6 @@ export class LeaderPublisher {
     this.#timer?.();
     this.#timer = undefined;
     this.#reign = undefined;
-  }
-
-  #certify({ term, epoch, votes }: Election): Uint8Array {
-    const { chain, signer } = this.#deps;
-    const voters = votersAt(chain(), epoch);
-    assert(voters !== undefined, `this node was elected in epoch ${epoch}, which it has`);
-    const election = { term, epoch, leader: signer.peerId, votes };
-    return encodeLeaderCertificate(chain().genesis.clusterId, election, voters.length);
   }
 
   async #publish(reign: Reign): Promise<void> {

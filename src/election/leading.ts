@@ -14,8 +14,8 @@
  */
 import type { Millis, PeerId, Term } from '../base/brands.ts';
 import { BzzzError } from '../base/errors.ts';
+import { majority } from '../roster/entry.ts';
 import { advance, repeatProposal } from './proposing.ts';
-import { quorumOf } from './rules.ts';
 import {
   adoptTerm,
   asFollower,
@@ -137,7 +137,7 @@ function heardMajorityAt({ context }: Turn, state: Leader): Millis {
     .map((voter) => (voter === self ? now : (state.acks.get(voter)?.sentAt ?? state.electedAt)))
     .sort((a, b) => b - a);
   // Newest first: from this place on stands what a majority has reached.
-  const reached = times.slice(quorumOf(times.length) - 1);
+  const reached = times.slice(majority(times.length) - 1);
   return Math.max(state.electedAt, ...reached) as Millis;
 }
 

@@ -9,10 +9,9 @@ import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock, Direct, Logger } from '../base/ports.ts';
 import type { Chain } from '../roster/chain.ts';
 import {
-  encodeLeaderCertificate,
+  certifyElection,
   type VerifiedCertificate,
   verifyLeaderCertificate,
-  votersAt,
 } from './certificate.ts';
 import type { EvidenceBook } from './evidence.ts';
 import type { TermHistory } from './history.ts';
@@ -192,9 +191,7 @@ export class ElectionNews {
   #prove({ term, epoch, votes }: Election): Proof | undefined {
     const { self, chain, logger } = this.#deps;
     try {
-      const voters = votersAt(chain(), epoch)?.length ?? 0;
-      const election = { term, epoch, leader: self, votes };
-      const bytes = encodeLeaderCertificate(chain().genesis.clusterId, election, voters);
+      const bytes = certifyElection(chain(), { term, epoch, leader: self, votes });
       return { term, bytes, voters: verifyLeaderCertificate(bytes, chain()).voters };
     } catch (thrown) {
       // Leading does not need it; that votes counted and do not verify is our own fault.

@@ -22,8 +22,8 @@ import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { EntryBody } from '../roster/entry.ts';
-import { isTaken, nextEpoch, quorumOf } from './rules.ts';
+import { type EntryBody, majority } from '../roster/entry.ts';
+import { isTaken, nextEpoch } from './rules.ts';
 import {
   ignore,
   isMajority,
@@ -155,7 +155,7 @@ export function isSettled({ context }: Turn, state: Leader): boolean {
   const there = roster.voters.filter(
     (voter) => voter === self || (state.acks.get(voter)?.epoch ?? -1) >= roster.epoch,
   );
-  return there.length >= quorumOf(roster.voters.length);
+  return there.length >= majority(roster.voters.length);
 }
 
 function gather(turn: Turn, state: Leader, id: string | undefined, body: EntryBody): void {

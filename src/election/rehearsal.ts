@@ -19,7 +19,7 @@ import {
   signBody,
 } from '../roster/entry.ts';
 import { createGenesis } from '../roster/genesis.ts';
-import { encodeLeaderCertificate, verifyLeaderCertificate } from './certificate.ts';
+import { certifyElection, verifyLeaderCertificate } from './certificate.ts';
 import { factsSource } from './facts.ts';
 import { beginElection, stepElection, wakeAt } from './machine.ts';
 import { nextEpoch } from './rules.ts';
@@ -213,10 +213,7 @@ function prove(
   { id, chain }: Player,
   { term, epoch, votes }: Extract<ElectionEffect, { type: 'elected' }>,
 ): void {
-  const { clusterId } = chain.genesis;
-  const election = { term, epoch, leader: id, votes };
-  const bytes = encodeLeaderCertificate(clusterId, election, chain.view.voters.length);
-  verifyLeaderCertificate(bytes, chain);
+  verifyLeaderCertificate(certifyElection(chain, { term, epoch, leader: id, votes }), chain);
 }
 
 /** A chain of the first signer's cluster in which all of them vote. */

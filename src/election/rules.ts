@@ -6,9 +6,6 @@
 import type { Epoch, Term } from '../base/brands.ts';
 import type { Accepted, Hard, RosterFacts, Standing } from './types.ts';
 
-/** How many of `voters` are a majority; of the roster's, never of those in view. */
-export const quorumOf = (voters: number): number => Math.floor(voters / 2) + 1;
-
 /** An act of a term below the highest one seen is refused (E5). */
 export const isStale = (term: Term, hard: Hard): boolean => term < hard.term;
 

@@ -21,7 +21,7 @@ import { LeaderWatch } from './leader-watch.ts';
 import { ElectionNews, type Emit, type LeaderDuty } from './news.ts';
 import { LeaderRequests } from './requests.ts';
 import { createSeals } from './seals.ts';
-import { type ElectionHealth, electionHealth, voterWarnings } from './status.ts';
+import { type ElectionHealth, electionHealth } from './status.ts';
 import { loadHard, saveHard } from './store.ts';
 import type {
   ElectionContext,
@@ -224,11 +224,6 @@ export class ElectionService {
       missing: this.#requests.missing(),
       crash: this.#crash,
     });
-  }
-
-  /** What an operator should change about the voters. */
-  warnings(): readonly string[] {
-    return voterWarnings(this.#deps.roster.view.voters.length);
   }
 
   /** Metrics: messages dropped because too many waited, and acts that were refused. */

@@ -3,7 +3,7 @@
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
-import { quorumOf } from './rules.ts';
+import { majority } from '../roster/entry.ts';
 import type { Leadership } from './types.ts';
 
 export interface ElectionHealth {
@@ -29,7 +29,7 @@ export function electionHealth(facts: HealthFacts): ElectionHealth {
   if (leadership !== undefined) return { status: 'healthy' };
   const silence = `no leader for ${Math.floor(lostMs / 1_000)} s`;
   const have = voters.length - missing.length;
-  const need = quorumOf(voters.length);
+  const need = majority(voters.length);
   const quorum = have < need ? `; ${have} of the ${need} voters needed are connected` : '';
   return { status: 'degraded', reason: silence + quorum };
 }

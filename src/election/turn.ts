@@ -5,7 +5,7 @@
  */
 import type { Millis, PeerId, Term } from '../base/brands.ts';
 import { BzzzError } from '../base/errors.ts';
-import { quorumOf } from './rules.ts';
+import { majority } from '../roster/entry.ts';
 import type {
   ElectionContext,
   ElectionEffect,
@@ -63,7 +63,7 @@ export const isAlone = ({ context: { roster, self } }: Turn): boolean =>
 
 /** Whether `count` voters are a majority of the roster's. */
 export const isMajority = ({ context }: Turn, count: number): boolean =>
-  count >= quorumOf(context.roster.voters.length);
+  count >= majority(context.roster.voters.length);
 
 /** Place of this node among the voters that are left, 0 for the first. */
 export function rankOf({ context, state }: Turn): number {

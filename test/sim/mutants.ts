@@ -48,7 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'half of the voters are enough',
     edits: [
       {
-        file: 'src/election/rules.ts',
+        file: 'src/roster/entry.ts',
         snippet: 'Math.floor(voters / 2) + 1',
         replacement: 'Math.ceil(voters / 2)',
       },

@@ -8,9 +8,9 @@ import { toHex } from '../../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import { pause } from '../../base/pause.ts';
 import type { Clock, Logger } from '../../base/ports.ts';
+import { majority } from '../../roster/entry.ts';
 import type { Call } from './calls.ts';
 import type { Snapshot } from './snapshot.ts';
-import { majorityOf } from './takeover.ts';
 import { CHUNKS_PER_FRAME, TOPICS, wire } from './wire.ts';
 
 export interface ReplicatorDeps {
@@ -83,7 +83,7 @@ export class Replicator {
   #heldBy(version: number): boolean {
     const voters = this.#deps.voters();
     const have = voters.filter((peer) => (this.#lanes.get(peer)?.version ?? -1) >= version);
-    return have.length >= majorityOf(voters.length);
+    return have.length >= majority(voters.length);
   }
 
   #settle(): void {

@@ -13,6 +13,7 @@ import type { ClusterId, PeerId, Term } from '../../base/brands.ts';
 import { toHex } from '../../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import type { Logger } from '../../base/ports.ts';
+import { majority } from '../../roster/entry.ts';
 import type { Call } from './calls.ts';
 import {
   compareMarks,
@@ -49,8 +50,6 @@ interface Holder {
   readonly peer: PeerId;
   readonly signed: SignedManifest;
 }
-
-export const majorityOf = (voters: number): number => Math.floor(voters / 2) + 1;
 
 /**
  * Asks once.
@@ -89,7 +88,7 @@ export async function takeOver(deps: TakeoverDeps, term: Term): Promise<Takeover
 
 function requireMajority(voters: readonly PeerId[], answered: ReadonlySet<PeerId>): void {
   const have = voters.filter((peer) => answered.has(peer)).length;
-  const need = majorityOf(voters.length);
+  const need = majority(voters.length);
   if (have < need) {
     throw new BzzzError(
       'NO_QUORUM',
