@@ -16,9 +16,11 @@ import type { Level } from 'level';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Clock } from '../base/ports.ts';
+import type { Cancel, Clock, Logger } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
+import { Listeners } from './listeners.ts';
 import { datastoreKey, type Rule, type Rules, refusalOf, refused } from './rules.ts';
+import type { Stored } from './store.ts';
 
 /** Below this prefix kad-dht keeps records and providers in the datastore. */
 export const KAD_PREFIX = '/dht';
@@ -40,6 +42,7 @@ export interface GuardOptions {
 export interface GuardDeps {
   readonly rules: Rules;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly counters: Counters;
 }
 
@@ -59,6 +62,7 @@ export class RecordGuard extends LevelDatastore {
   readonly #mortal = new Map<string, number>();
   readonly #providers = new Set<string>();
   readonly #measured: Promise<void>;
+  readonly #listeners: Listeners<Stored>;
   #usedBytes = 0;
 
   /** @param db open, keys `utf8`, values `view`. */
@@ -70,9 +74,15 @@ export class RecordGuard extends LevelDatastore {
       maxProviders: options.maxProviders ?? 4_096,
     };
     this.#deps = deps;
+    this.#listeners = new Listeners(deps.log);
     this.#measured = this.#measure();
     // Every write awaits it and reports its failure; without a write nobody would.
     this.#measured.catch(() => {});
+  }
+
+  /** Calls back after a new value of a record stands, whoever wrote it; probes are none. */
+  onStored(listener: (stored: Stored) => void): Cancel {
+    return this.#listeners.add(listener);
   }
 
   /** Bytes of all stored records. */
@@ -215,6 +225,7 @@ export class RecordGuard extends LevelDatastore {
       throw new BzzzError('DISK_FAILED', 'a record could not be stored', { cause });
     }
     if (rule.lifeMs !== undefined) this.#mortal.set(at, this.#deps.clock.now());
+    else this.#listeners.emit({ namespace: rule.namespace.name, suffix: rule.suffix });
     return merged;
   }
 

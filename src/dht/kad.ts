@@ -12,12 +12,16 @@ import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Clock, KeyValue, Logger, Random, Service } from '../base/ports.ts';
+import type { Cancel, Clock, Logger, Random, Service } from '../base/ports.ts';
 import { Copies } from './copies.ts';
 import type { Counters } from './counters.ts';
+import { deadline } from './deadline.ts';
 import type { RecordGuard } from './guard.ts';
-import { LocalStore } from './local.ts';
+import type { Journal } from './journal.ts';
+import { closedError } from './local-records.ts';
+import { OwnCopies } from './own-copies.ts';
 import { PROBE, probeValue } from './probe.ts';
+import { providableCid } from './providable.ts';
 import { meets, type Need, outcomeOf } from './quorum.ts';
 import { readNetwork } from './read.ts';
 import { Replicator } from './replicate.ts';
@@ -27,9 +31,11 @@ import type {
   Found,
   GetOptions,
   HealthStatus,
+  ProviderOptions,
   PutOptions,
   PutOutcome,
   RecordStore,
+  Stored,
 } from './store.ts';
 import { createWire, type Wire } from './wire.ts';
 
@@ -57,8 +63,8 @@ export interface DhtDeps {
   readonly members: () => readonly PeerId[];
   readonly rules: Rules;
   readonly guard: RecordGuard;
-  /** A namespace of the embedded store of its own. */
-  readonly journal: KeyValue;
+  /** The one journal of the node, shared with its other backends. */
+  readonly journal: Journal;
   /** Made with `kadInit` over the guard's datastore. */
   readonly kad: KadDHT;
   readonly clock: Clock;
@@ -91,12 +97,13 @@ export class DhtStore implements RecordStore, Service {
   readonly counters: Counters;
   readonly #options: Required<DhtOptions>;
   readonly #deps: DhtDeps;
-  readonly #local: LocalStore;
+  readonly #own: OwnCopies;
   readonly #wire: Wire;
   readonly #copies: Copies;
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
   #stop = new AbortController();
+  #closed = false;
   #known: ReadonlySet<PeerId> = new Set();
   #health: HealthStatus;
 
@@ -106,7 +113,7 @@ export class DhtStore implements RecordStore, Service {
     this.#options = { ...DEFAULTS, ...options };
     this.#deps = deps;
     this.counters = counters;
-    this.#local = new LocalStore(deps);
+    this.#own = new OwnCopies(deps);
     this.#wire = createWire(
       deps.kad,
       { requestMs: this.#options.requestMs, parallel: PARALLEL, waiting: WAITING },
@@ -156,16 +163,17 @@ export class DhtStore implements RecordStore, Service {
     value: Uint8Array,
     options: PutOptions = {},
   ): Promise<PutOutcome> {
+    this.#requireOpen();
     const { rules, self, counters } = this.#deps;
     const key = rules.key(namespace, suffix);
-    await this.#local.write(key, value);
+    await this.#deps.journal.write(key, value);
     counters.add('put');
     if (options.background === true) {
       this.#replicator.add(nameOf(rules.of(key)), key);
       return outcomeOf(this.#copies.need(), self, [self]);
     }
     // With what was held before: holders then get one union instead of two parts.
-    const whole = (await this.#readLocal(key)) ?? value;
+    const whole = (await this.#own.read(key)) ?? value;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const holders = await this.#copies.make(key, whole, 'write', timeoutMs, this.#stop.signal);
     const need = this.#copies.need();
@@ -184,11 +192,12 @@ export class DhtStore implements RecordStore, Service {
     suffix: string,
     options: GetOptions = {},
   ): Promise<Found | undefined> {
+    this.#requireOpen();
     const { rules, self, counters, guard } = this.#deps;
     const key = rules.key(namespace, suffix);
     const rule = rules.of(key);
     counters.add('get');
-    const local = await this.#readLocal(key);
+    const local = await this.#own.read(key);
     if (options.localOnly === true || (local !== undefined && options.merge !== true)) {
       return local && { value: local, source: 'local', holders: [self] };
     }
@@ -223,6 +232,7 @@ export class DhtStore implements RecordStore, Service {
    * members. `degraded` when the network gives less than a quorum, `failed` when the disk fails.
    */
   async probe(): Promise<HealthStatus> {
+    this.#requireOpen();
     const { clock, counters } = this.#deps;
     const started = clock.now();
     let status: HealthStatus['status'] = 'healthy';
@@ -230,7 +240,7 @@ export class DhtStore implements RecordStore, Service {
     try {
       reason = await this.#probeNetwork();
       if (reason !== undefined) status = 'degraded';
-      await this.#local.checkDisk();
+      await this.#deps.journal.checkDisk();
     } catch (thrown) {
       status = 'failed';
       reason = toBzzzError(thrown).message;
@@ -240,9 +250,71 @@ export class DhtStore implements RecordStore, Service {
     return this.#health;
   }
 
+  /** @throws BAD_MESSAGE, DRAINING. Without any peer it is noted here, and that is all. */
+  async provide(cid: string, options: ProviderOptions = {}): Promise<void> {
+    this.#requireOpen();
+    const limit = this.#limit(options);
+    try {
+      for await (const _event of this.#deps.kad.provide(providableCid(cid), limit)) {
+        // Every event is one peer's; who did not take it is found by the next `provide`.
+      }
+    } catch (thrown) {
+      // The query ends with its time; this node's own note was made before it began.
+      if (!limit.signal.aborted) throw thrown;
+    } finally {
+      limit.end();
+    }
+  }
+
+  /** @throws BAD_MESSAGE, DRAINING. */
+  async *findProviders(cid: string, options: ProviderOptions = {}): AsyncGenerator<PeerId> {
+    this.#requireOpen();
+    const content = providableCid(cid);
+    const limit = this.#limit(options);
+    const found = new Set<PeerId>();
+    try {
+      for await (const event of this.#deps.kad.findProviders(content, limit)) {
+        if (event.name !== 'PROVIDER' && event.name !== 'PEER_RESPONSE') continue;
+        for (const { id } of event.providers) {
+          const peer = id.toString() as PeerId;
+          if (found.has(peer) || !this.#isMember(peer)) continue;
+          found.add(peer);
+          yield peer;
+        }
+      }
+    } catch (thrown) {
+      if (!limit.signal.aborted) throw thrown;
+    } finally {
+      limit.end();
+    }
+  }
+
+  subscribe(listener: (stored: Stored) => void): Cancel {
+    return this.#own.subscribe(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.stop();
+  }
+
   /** The last probe's result, without a new one. */
   get health(): HealthStatus {
     return this.#health;
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw closedError();
+  }
+
+  #limit(options: ProviderOptions): ReturnType<typeof deadline> {
+    const ms = options.timeoutMs ?? this.#options.timeoutMs;
+    return deadline(this.#deps.clock, ms, this.#stop.signal);
+  }
+
+  /** A node that is not admitted yet is its own member. */
+  #isMember(peer: PeerId): boolean {
+    return peer === this.#deps.self || this.#deps.members().includes(peer);
   }
 
   async #probeNetwork(): Promise<string | undefined> {
@@ -271,24 +343,9 @@ export class DhtStore implements RecordStore, Service {
     };
   }
 
-  /** The union of the journalled and the held copy; damaged ones are counted and left out. */
-  async #readLocal(key: Uint8Array): Promise<Uint8Array | undefined> {
-    const { rules, guard, counters } = this.#deps;
-    const [own, held] = await Promise.all([this.#local.read(key), guard.load(key)]);
-    if (held === undefined || (own !== undefined && equalBytes(own, held))) return own;
-    let rule: ReturnType<Rules['check']>;
-    try {
-      rule = rules.check(key, held);
-    } catch {
-      counters.add('localCorrupt');
-      return own;
-    }
-    return own === undefined ? held : rules.join(rule, own, held);
-  }
-
   /** @returns whether all copies are there. */
   async #ensure(key: Uint8Array, signal: AbortSignal): Promise<boolean> {
-    const value = await this.#readLocal(key);
+    const value = await this.#own.read(key);
     if (value === undefined) return true;
     const { timeoutMs } = this.#options;
     const holders = await this.#copies.make(key, value, 'ask', timeoutMs, signal);
@@ -307,7 +364,7 @@ export class DhtStore implements RecordStore, Service {
   /** Journalled records that the guard does not hold: the rest is met among the held ones. */
   async #journalOnly(): Promise<readonly Uint8Array[]> {
     const missing: Uint8Array[] = [];
-    for (const key of await this.#local.keys()) {
+    for (const key of await this.#deps.journal.keys()) {
       if ((await this.#deps.guard.load(key)) === undefined) missing.push(key);
     }
     return missing;

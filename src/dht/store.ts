@@ -6,6 +6,7 @@
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
+import type { Cancel } from '../base/ports.ts';
 
 /** Rules for the keys `/ucxl/<name>/<suffix>`. Both functions are pure. */
 export interface Namespace {
@@ -69,6 +70,20 @@ export interface HealthStatus {
   readonly reason?: string;
 }
 
+export interface ProviderOptions {
+  readonly timeoutMs?: number;
+}
+
+/** A record of which this node has a new value, written here or by a peer. */
+export interface Stored {
+  readonly namespace: string;
+  readonly suffix: string;
+}
+
+/**
+ * The same for every backend but for `ack` and `holders`: the local one reaches `local` and this
+ * node. After `close` every call but `subscribe` fails with DRAINING.
+ */
 export interface RecordStore {
   /** Journals locally (synced), then replicates and reads back. @throws BAD_MESSAGE, NO_QUORUM. */
   put(
@@ -79,6 +94,23 @@ export interface RecordStore {
   ): Promise<PutOutcome>;
   /** The first valid copy, local before remote. undefined when nobody who answered has one. */
   get(namespace: string, suffix: string, options?: GetOptions): Promise<Found | undefined>;
+  /**
+   * Says that this node has the content `cid`.
+   * @throws BAD_MESSAGE unless `cid` is a CID over SHA-256: Kademlia loses every other.
+   */
+  provide(cid: string, options?: ProviderOptions): Promise<void>;
+  /**
+   * Members that said they have `cid`, each once, as they are found; nothing proves that they do.
+   * Ends with the time; nobody found is no error. @throws BAD_MESSAGE as `provide`.
+   */
+  findProviders(cid: string, options?: ProviderOptions): AsyncIterable<PeerId>;
+  /**
+   * Calls back after a new value of a record stands on this node's disk, at least once for each.
+   * The listener must be quick and not throw.
+   */
+  subscribe(listener: (stored: Stored) => void): Cancel;
   /** Writes, reads and drops a value in the `probe` namespace. */
   probe(): Promise<HealthStatus>;
+  /** Ends calls under way and background work. The database stays its opener's to close. */
+  close(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
 import type { Cancel, Clock, KeyValue, Logger, Random } from '../base/ports.ts';
 import { Counters } from '../dht/counters.ts';
 import { RecordGuard } from '../dht/guard.ts';
+import { Journal } from '../dht/journal.ts';
 import { type DhtOptions, DhtStore } from '../dht/kad.ts';
 import { kadInit } from '../dht/options.ts';
 import { createRules } from '../dht/rules.ts';
@@ -59,14 +60,16 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   const recordRules = rulesOf(roster, counters);
   const namespaces = recordNamespaces(recordRules);
   const rules = createRules(namespaces);
-  const guard = new RecordGuard(store.db, {}, { rules, clock, counters });
+  const guard = new RecordGuard(store.db, {}, { rules, clock, log, counters });
   return {
     kad: kadInit(roster.view.tag, namespaces, counters),
     guard,
     open(kad) {
       const members = () => [...roster.view.members.keys()];
-      const shared = { rules, guard, journal, kad, clock, random, log, counters };
-      const dht = new DhtStore(options.dht, { self: roster.self, members, ...shared });
+      const shared = { rules, guard, kad, clock, random, log, counters };
+      const ownWrites = new Journal({ disk: journal, ...shared });
+      const own = { self: roster.self, members, journal: ownWrites };
+      const dht = new DhtStore(options.dht, { ...own, ...shared });
       const resolver = new Resolver(options.resolver, {
         store: dht,
         rules: recordRules,

@@ -7,7 +7,7 @@ import { Counters } from '../../src/dht/counters.ts';
 import { type GuardOptions, RecordGuard } from '../../src/dht/guard.ts';
 import { probeValue } from '../../src/dht/probe.ts';
 import { datastoreKey } from '../../src/dht/rules.ts';
-import { type TestClock, testClock } from '../support/world.ts';
+import { quietLogger, type TestClock, testClock } from '../support/world.ts';
 import { content, openDisk, RULES, seqOf, sequence } from './support.ts';
 
 const asKey = (text: string): Key => ({ toString: () => text }) as Key;
@@ -21,7 +21,8 @@ let counters: Counters;
 let guard: RecordGuard;
 const reopen = (options: GuardOptions = {}): void => {
   counters = new Counters();
-  guard = new RecordGuard(disk.store.db, options, { rules: RULES, clock, counters });
+  const deps = { rules: RULES, clock, log: quietLogger, counters };
+  guard = new RecordGuard(disk.store.db, options, deps);
 };
 /** As kad-dht's handler of PUT_VALUE does it. */
 const put = (key: Uint8Array, value: Uint8Array) => guard.put(at(key), packed(key, value));

@@ -1,18 +1,21 @@
-/** The journal: what this node wrote, whatever becomes of the network. */
+/** The journal and the backend that is nothing else: what this node has, without a network. */
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '../../src/base/brands.ts';
 import { BzzzError } from '../../src/base/errors.ts';
 import type { KeyValue, WriteOptions } from '../../src/base/ports.ts';
 import { Counters } from '../../src/dht/counters.ts';
-import { LocalStore } from '../../src/dht/local.ts';
-import { memoryKeyValue, testClock, testRandom } from '../support/world.ts';
-import { content, openDisk, RULES, sequence } from './support.ts';
+import { Journal } from '../../src/dht/journal.ts';
+import { LocalRecords } from '../../src/dht/local-records.ts';
+import { memoryKeyValue, quietLogger, testClock, testRandom } from '../support/world.ts';
+import { content, NOTHING_HELD, openDisk, RULES, sequence } from './support.ts';
 
 const self = 'self' as PeerId;
-const make = (journal: KeyValue = memoryKeyValue()) => {
+const make = (disk: KeyValue = memoryKeyValue(), guard = NOTHING_HELD) => {
   const counters = new Counters();
-  const deps = { self, journal, rules: RULES, clock: testClock(), random: testRandom('x') };
-  return { store: new LocalStore({ ...deps, counters }), counters };
+  const shared = { rules: RULES, random: testRandom('x'), log: quietLogger, counters };
+  const journal = new Journal({ disk, ...shared });
+  const store = new LocalRecords({ self, journal, guard, clock: testClock(), ...shared });
+  return { store, journal, counters };
 };
 
 describe('the local backend', () => {
@@ -53,13 +56,13 @@ describe('the local backend', () => {
   });
 
   it('refuses what does not belong under the key, and journals nothing of it', async () => {
-    const { store } = make();
+    const { store, journal } = make();
     const bad = store.put('c', content('a').suffix, content('b').value);
     await expect(bad).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
     await expect(store.put('nope', 'x', Uint8Array.of(1))).rejects.toMatchObject({
       code: 'BAD_MESSAGE',
     });
-    expect(await store.keys()).toEqual([]);
+    expect(await journal.keys()).toEqual([]);
   });
 
   it('reaches `local` only, and says so when more is required', async () => {
@@ -83,10 +86,10 @@ describe('the local backend', () => {
   });
 
   it('lists what it holds', async () => {
-    const { store } = make();
+    const { store, journal } = make();
     await store.put('n', 'x', sequence('x', 1));
     await store.probe();
-    expect(await store.keys()).toEqual([RULES.key('n', 'x')]);
+    expect(await journal.keys()).toEqual([RULES.key('n', 'x')]);
   });
 
   it('is failed, with a reason, when the disk is (P5)', async () => {

@@ -18,6 +18,7 @@ import { encode } from '../../src/base/codec.ts';
 import { BzzzError } from '../../src/base/errors.ts';
 import { Counters } from '../../src/dht/counters.ts';
 import { type GuardOptions, KAD_PREFIX, RecordGuard } from '../../src/dht/guard.ts';
+import { Journal } from '../../src/dht/journal.ts';
 import { type DhtOptions, DhtStore } from '../../src/dht/kad.ts';
 import { kadInit } from '../../src/dht/options.ts';
 import { createRules, datastoreKey } from '../../src/dht/rules.ts';
@@ -67,6 +68,12 @@ export const UNION: Namespace = {
     }
   },
   merge: (_suffix, a, b) => Uint8Array.from([...new Set([...a, ...b])].sort((x, y) => x - y)),
+};
+
+/** The guard of a node that holds nothing for others. */
+export const NOTHING_HELD: Pick<RecordGuard, 'load' | 'onStored'> = {
+  load: async () => undefined,
+  onStored: () => () => {},
 };
 
 export const NAMESPACES = [CONTENT, SEQUENCE, UNION];
@@ -206,10 +213,15 @@ export async function storeNode(
 ): Promise<Node> {
   const disk = await openDisk();
   const counters = new Counters();
-  const deps = { rules: RULES, clock: systemClock, counters };
+  const deps = { rules: RULES, clock: systemClock, log: quietLogger, counters };
   const guard = new RecordGuard(disk.store.db, options.guard ?? {}, deps);
   const init = { ...kadInit('ours', NAMESPACES, counters), networkDialTimeout: UNHURRIED };
   const bare = await start(init, disk, guard);
+  const journal = new Journal({
+    ...deps,
+    disk: disk.store.root.sub('journal'),
+    random: systemRandom,
+  });
   const store = new DhtStore(
     { ...PATIENT, ...options },
     {
@@ -217,10 +229,9 @@ export async function storeNode(
       self: bare.id,
       members,
       guard,
-      journal: disk.store.root.sub('journal'),
+      journal,
       kad: bare.dht,
       random: systemRandom,
-      log: quietLogger,
     },
   );
   const stop = async (): Promise<void> => {

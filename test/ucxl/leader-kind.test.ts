@@ -27,7 +27,7 @@ import {
   votesBy,
 } from '../election/certificate-support.ts';
 import { ada, admit, ben, chainWith, cyd, dov, genesisOf, promote } from '../roster/support.ts';
-import { type TestClock, testClock } from '../support/world.ts';
+import { quietLogger, type TestClock, testClock } from '../support/world.ts';
 import { errorOf, MemoryStore, namespaceOf, world } from './support.ts';
 
 const ADDRESS = 'ucxl://leader:slurp@lab:election/current';
@@ -206,7 +206,7 @@ describe('the guard on the disk', () => {
     const guard = new RecordGuard(
       disk.store.db,
       {},
-      { rules: dhtRules, clock: testClock(), counters },
+      { rules: dhtRules, clock: testClock(), log: quietLogger, counters },
     );
     const key = dhtRules.key('h', suffix);
     const high = stored(headOf(ben, { term: 8 }));

@@ -139,9 +139,23 @@ export class MemoryStore implements RecordStore {
     return { value, source: 'dht', holders: [signers[1]!.peerId] } satisfies Found;
   }
 
+  async provide(): Promise<never> {
+    throw new Error('no resolver provides content');
+  }
+
+  findProviders(): never {
+    throw new Error('no resolver looks for providers');
+  }
+
+  subscribe(): () => void {
+    return () => {};
+  }
+
   async probe(): Promise<never> {
     throw new Error('no resolver probes its store');
   }
+
+  async close(): Promise<void> {}
 }
 
 export interface World {
