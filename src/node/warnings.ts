@@ -15,6 +15,10 @@ export function warningsOf(node: Node): readonly string[] {
     const { status, reason } = leadership.election.health();
     if (status !== 'healthy' && reason !== undefined) out.push(reason);
   }
+  const refused = roster.refusedRecovery;
+  if (refused !== undefined) {
+    out.push(`not followed: ${refused.message}: ${refused.why}; ${refused.hint}`);
+  }
   const recovery = leadership.recovery.pending();
   if (recovery !== undefined && recovery.waitingFor.length > 0) {
     const voters = recovery.voters.join(',');

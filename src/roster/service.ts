@@ -57,6 +57,7 @@ export class RosterService {
   #consent: Consent | undefined;
   #certifier: Certifier | undefined;
   #tail: Promise<unknown> = Promise.resolve();
+  #refused: BzzzError | undefined;
   #waiting = 0;
   #closed = false;
 
@@ -117,6 +118,11 @@ export class RosterService {
     return this.#consent;
   }
 
+  /** A recovery by others that this host was offered since it started and does not follow. */
+  get refusedRecovery(): BzzzError | undefined {
+    return this.#refused;
+  }
+
   /** @returns a function that ends the subscription. A listener that throws is logged. */
   onChange(listener: RosterListener): () => void {
     this.#listeners.add(listener);
@@ -139,8 +145,7 @@ export class RosterService {
         if (!(thrown instanceof BzzzError) || thrown.code !== 'RECOVERY_UNCONFIRMED') throw thrown;
         const recovery = Number(thrown.details.epoch);
         await this.#append(decoded.filter(({ body }) => body.epoch < recovery));
-        const { message, why, hint } = thrown;
-        this.#deps.logger.warn({ epoch: recovery, why, hint }, `not followed: ${message}`);
+        this.#refuse(recovery, thrown);
         throw thrown;
       }
     });
@@ -246,6 +251,14 @@ export class RosterService {
     return run;
   }
 
+  /** Told once: every peer offers it again at every turn. */
+  #refuse(epoch: number, refusal: BzzzError): void {
+    if (this.#refused?.details.epoch === epoch) return;
+    this.#refused = refusal;
+    const { message, why, hint } = refusal;
+    this.#deps.logger.warn({ epoch, why, hint }, `not followed: ${message}`);
+  }
+
   async #append(entries: readonly Entry[], signed?: Entry): Promise<readonly Entry[]> {
     const before = this.#chain;
     const consented = (body: EntryBody) => isConsented(this.#consent, body);
@@ -259,6 +272,7 @@ export class RosterService {
     });
     const wish = this.#consent;
     this.#consent = undefined;
+    this.#refused = undefined;
     this.#chain = chain;
     this.#signed = signed ?? this.#signed;
     this.#audit(before, added, dropped, wish);

@@ -213,6 +213,12 @@ describe('gone for good', () => {
     lost.spawn();
     const reason = /not followed: epoch 3 is a recovery/;
     await until('the lost one says why', async () => reason.test(await lost.log()));
+    // Once, however often it is offered, and in its status for whoever comes later.
+    await sleep(3_000);
+    const told = (await lost.log()).split('\n').filter((line) => reason.test(line));
+    expect(told).toHaveLength(1);
+    const { warnings } = await lost.get<{ warnings: string[] }>('/v1/status');
+    expect(warnings.filter((line) => line.includes(recover.join(' ')))).toHaveLength(1);
     expect((await rosterOf(lost)).epoch).toBe(epoch);
     await lost.json([...recover, '--yes', 'lab']);
     await sameRoster([left, added, lost]);

@@ -11,6 +11,7 @@
  */
 import type { Connection, PeerId as LibPeerId, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
+import { BoundedMap } from '../../base/bounded.ts';
 import type { PeerId } from '../../base/brands.ts';
 import { toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -91,6 +92,8 @@ export class Admission implements Judge {
   readonly #options: Required<AdmissionOptions>;
   readonly #deps: AdmissionDeps;
   readonly #guests = new Map<PeerId, Guest>();
+  /** What was told of peers whose roster is another one. */
+  readonly #forks = new BoundedMap<PeerId, string>(LIMITS.rosterMembers);
   readonly #onOpen = (event: CustomEvent<Connection>): void => this.#opened(event.detail);
   readonly #onClose = (event: CustomEvent<Connection>): void => this.#closed(event.detail);
   #unsubscribe: (() => void) | undefined;
@@ -292,9 +295,16 @@ export class Admission implements Judge {
   #failed(guest: Guest, thrown: unknown): void {
     const { code, message, details } = toBzzzError(thrown, 'PEER_UNREACHABLE');
     const fields = { peer: guest.peer, code, message, details };
-    if (code === 'ROSTER_FORK') this.#deps.log.error(fields, 'the peer has another roster');
+    if (code === 'ROSTER_FORK') this.#forked(guest.peer, message, fields);
     else if (code === 'BAD_MESSAGE') this.#deps.log.warn(fields, 'roster exchange failed');
     else this.#deps.log.debug(fields, 'roster exchange failed');
+  }
+
+  /** Told once for each fork: the two meet again at every turn. */
+  #forked(peer: PeerId, message: string, fields: object): void {
+    if (this.#forks.get(peer) === message) return;
+    this.#forks.set(peer, message);
+    this.#deps.log.error(fields, 'the peer has another roster');
   }
 
   #ended(guest: Guest): void {

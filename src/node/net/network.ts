@@ -134,7 +134,7 @@ export class Network implements Service {
     this.host = host;
     this.gate = gate;
     const cut = (peer: PeerId, reason: string): void => this.admission.cut(peer, reason);
-    const isMember = (peer: PeerId): boolean => roster.view.standing(peer) === 'member';
+    const isMember = (peer: PeerId): boolean => this.#isMember(peer);
 
     this.direct = new DirectService(
       {
@@ -365,8 +365,11 @@ export class Network implements Service {
 
   #linked(): readonly PeerId[] {
     const peers = this.host.getConnections().map(({ remotePeer }) => remotePeer.toString());
-    const { view } = this.#deps.roster;
-    return [...new Set(peers as PeerId[])].filter((peer) => view.standing(peer) === 'member');
+    return [...new Set(peers as PeerId[])].filter((peer) => this.#isMember(peer));
+  }
+
+  #isMember(peer: PeerId): boolean {
+    return this.#deps.roster.view.standing(peer) === 'member';
   }
 
   /** What libp2p says, before anything else can happen. */
@@ -388,7 +391,7 @@ export class Network implements Service {
     this.#closing?.();
     this.#closing = this.#deps.clock.after(FAREWELL_MS, () => this.direct.membersChanged());
     this.announcer.membersChanged();
-    const isMember = (peer: PeerId) => this.#deps.roster.view.standing(peer) === 'member';
+    const isMember = (peer: PeerId) => this.#isMember(peer);
     this.gossip.forget(isMember);
     this.presence.keep(isMember);
     this.peering.refresh();
