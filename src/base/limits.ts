@@ -99,4 +99,6 @@ export const LIMITS = {
   subscriberQueue: 1_024,
   eventHistory: 4_096,
   socketPathBytes: 107,
+  /** Backends that a switch can go back to. */
+  switchHistory: 16,
 } as const;
