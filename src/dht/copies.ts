@@ -7,6 +7,7 @@ import type { PeerId } from '../base/brands.ts';
 import type { Clock } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
 import type { RecordGuard } from './guard.ts';
+import { nearest } from './homes.ts';
 import { type Need, needOf } from './quorum.ts';
 import type { Rule, Rules } from './rules.ts';
 import { spread } from './spread.ts';
@@ -58,8 +59,16 @@ export class Copies {
     return wire.closest(key, REACH).filter((peer) => peer !== self && inside.has(peer));
   }
 
+  /** The members that should hold `key`, reachable or not; this node only if it is one of them. */
+  home(key: Uint8Array): readonly PeerId[] {
+    const { members, self } = this.#deps;
+    const roster = members();
+    return nearest(key, roster.length === 0 ? [self] : roster, this.need().copies);
+  }
+
   /**
-   * Puts `value` where it belongs and reads it back, this node's own copy included.
+   * Puts `value` at the nearest members that take it and reads it back. This node is one of them
+   * where it is near enough, or where too few others are left.
    * @param first `write` for a new value; `ask` where most holders will have it already.
    * @returns the members whose copy was read back.
    */
@@ -70,30 +79,30 @@ export class Copies {
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<readonly PeerId[]> {
-    const { rules, clock } = this.#deps;
+    const { rules, clock, self } = this.#deps;
     const rule = rules.of(key);
     const need = this.need();
-    const own = (await this.#makeOwn(key, rule, value)) ? [this.#deps.self] : [];
-    const others = need.copies - 1;
-    if (others === 0) return own;
     const held = await spread<boolean>({
-      peers: this.candidates(key),
-      width: others,
+      peers: nearest(key, [self, ...this.candidates(key)]),
+      width: need.copies,
       timeoutMs,
       graceMs: this.#options.graceMs,
       clock,
       signal,
       rest: 'finish',
-      ask: (peer, limit) => this.#makeAt(peer, key, rule, value, first, limit),
+      ask: (peer, limit) =>
+        peer === self
+          ? this.makeOwn(key, value)
+          : this.#makeAt(peer, key, rule, value, first, limit),
       fills: (covered) => covered,
       judge(answers) {
         const confirmed = [...answers.values()].filter((covered) => covered).length;
-        if (confirmed >= others) return 'done';
-        return own.length + confirmed >= need.quorum ? 'enough' : 'more';
+        if (confirmed >= need.copies) return 'done';
+        return confirmed >= need.quorum ? 'enough' : 'more';
       },
       failed: () => this.#deps.counters.add('peerError'),
     });
-    return [...own, ...[...held].filter(([, covered]) => covered).map(([peer]) => peer)];
+    return [...held].filter(([, covered]) => covered).map(([peer]) => peer);
   }
 
   /** One peer's copy, checked. @throws PEER_UNREACHABLE, TIMEOUT. */
@@ -114,9 +123,10 @@ export class Copies {
   }
 
   /** The copy that peers are served. false when the guard refuses it, e.g. for want of room. */
-  async #makeOwn(key: Uint8Array, rule: Rule, value: Uint8Array): Promise<boolean> {
+  async makeOwn(key: Uint8Array, value: Uint8Array): Promise<boolean> {
     const { guard, rules } = this.#deps;
     try {
+      const rule = rules.of(key);
       await guard.store(key, value);
       const back = await guard.load(key);
       return back !== undefined && rules.covers(rule, back, value);

@@ -18,6 +18,7 @@ import type { Counters } from './counters.ts';
 import { deadline } from './deadline.ts';
 import type { RecordGuard } from './guard.ts';
 import type { Journal } from './journal.ts';
+import { Listeners } from './listeners.ts';
 import { closedError } from './local-records.ts';
 import { OwnCopies } from './own-copies.ts';
 import { PROBE, probeValue } from './probe.ts';
@@ -74,6 +75,17 @@ export interface DhtDeps {
   readonly counters: Counters;
 }
 
+/** How a call that needed the network fared there. */
+export interface NetworkEvent {
+  /**
+   * Whether as many members answered as the call needed. A plain miss is ok, and so is a record
+   * that a member refused.
+   */
+  readonly ok: boolean;
+  readonly ms: number;
+  readonly reason?: string;
+}
+
 const DEFAULTS: Required<DhtOptions> = {
   replication: LIMITS.replication,
   timeoutMs: 3_000,
@@ -102,6 +114,7 @@ export class DhtStore implements RecordStore, Service {
   readonly #copies: Copies;
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
+  readonly #network: Listeners<NetworkEvent>;
   #stop = new AbortController();
   #closed = false;
   #known: ReadonlySet<PeerId> = new Set();
@@ -114,6 +127,7 @@ export class DhtStore implements RecordStore, Service {
     this.#deps = deps;
     this.counters = counters;
     this.#own = new OwnCopies(deps);
+    this.#network = new Listeners(log);
     this.#wire = createWire(
       deps.kad,
       { requestMs: this.#options.requestMs, parallel: PARALLEL, waiting: WAITING },
@@ -151,6 +165,14 @@ export class DhtStore implements RecordStore, Service {
     if (grown) this.#republisher.grown();
   }
 
+  /**
+   * Calls back after each put, get and probe that needed the network. Not where the roster has no
+   * other member, and not for calls that the end of this store cut off.
+   */
+  onNetwork(listener: (event: NetworkEvent) => void): Cancel {
+    return this.#network.add(listener);
+  }
+
   /** Records whose copies are not complete, and retried in the background. */
   get backlog(): number {
     return this.#replicator.size;
@@ -175,8 +197,10 @@ export class DhtStore implements RecordStore, Service {
     // With what was held before: holders then get one union instead of two parts.
     const whole = (await this.#own.read(key)) ?? value;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const started = this.#deps.clock.now();
     const holders = await this.#copies.make(key, whole, 'write', timeoutMs, this.#stop.signal);
     const need = this.#copies.need();
+    this.#tell(started, tooFew(need, holders));
     const outcome = outcomeOf(need, self, holders);
     if (outcome.pending > 0) this.#replicator.add(nameOf(rules.of(key)), key);
     if (outcome.ack !== 'quorum') counters.add('putBelowQuorum');
@@ -201,15 +225,17 @@ export class DhtStore implements RecordStore, Service {
     if (options.localOnly === true || (local !== undefined && options.merge !== true)) {
       return local && { value: local, source: 'local', holders: [self] };
     }
+    const merge = options.merge === true;
+    const started = this.#deps.clock.now();
     const seen = await readNetwork(
-      { key, rule, local, merge: options.merge === true, signal: this.#stop.signal },
+      { key, rule, local, merge, signal: this.#stop.signal },
       {
         timeoutMs: options.timeoutMs ?? this.#options.timeoutMs,
         graceMs: this.#options.graceMs,
-        replication: this.#options.replication,
       },
       { ...this.#deps, copies: this.#copies, wire: this.#wire },
     );
+    this.#tell(started, seen.served ? undefined : 'too few members answered a read');
     if (seen.value === undefined) {
       counters.add('getMiss');
       return undefined;
@@ -224,7 +250,7 @@ export class DhtStore implements RecordStore, Service {
     }
     const source = local !== undefined && equalBytes(local, seen.value) ? 'local' : 'dht';
     const holders = local === undefined ? seen.holders : [self, ...seen.holders];
-    return { value: seen.value, source, holders };
+    return { value: seen.value, source, holders, ...(merge ? { majority: seen.majority } : {}) };
   }
 
   /**
@@ -322,12 +348,22 @@ export class DhtStore implements RecordStore, Service {
     const key = rules.key(PROBE.name, self);
     const value = probeValue(clock.wallMs(), random.bytes(16));
     const { timeoutMs } = this.#options;
+    const ownTaken = await this.#copies.makeOwn(key, value);
+    const started = clock.now();
     const holders = await this.#copies.make(key, value, 'write', timeoutMs, this.#stop.signal);
     await guard.drop(key);
-    const need = this.#copies.need();
-    if (!holders.includes(self)) return 'this node cannot store records for others';
-    if (holders.length >= need.quorum) return undefined;
-    return `${holders.length} of ${need.copies} copies reached, ${need.quorum} needed`;
+    const reason = tooFew(this.#copies.need(), holders);
+    this.#tell(started, reason);
+    return ownTaken ? reason : 'this node cannot store records for others';
+  }
+
+  /** @param reason why the network did not do; undefined when it did. */
+  #tell(started: number, reason: string | undefined): void {
+    const { clock, members, self } = this.#deps;
+    if (this.#stop.signal.aborted || !members().some((member) => member !== self)) return;
+    const ms = clock.now() - started;
+    const ok = reason === undefined;
+    this.#network.emit(ok ? { ok, ms } : { ok, ms, reason });
   }
 
   #status(status: HealthStatus['status'], latencyMs: number, reason?: string): HealthStatus {
@@ -378,6 +414,12 @@ export class DhtStore implements RecordStore, Service {
       else this.#replicator.add(nameOf(rules.of(key)), key);
     }
   }
+}
+
+/** Why these are no quorum; undefined when they are. */
+function tooFew({ copies, quorum }: Need, holders: readonly PeerId[]): string | undefined {
+  if (holders.length >= quorum) return undefined;
+  return `${holders.length} of ${copies} copies reached, ${quorum} needed`;
 }
 
 function belowRequired(

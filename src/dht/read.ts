@@ -1,5 +1,9 @@
 /**
  * A read from the network: the first valid copy, or the union of what several holders have.
+ *
+ * What never changes is answered by the first valid copy. What may change is asked of the nearest
+ * members, and whether a majority of the record's home was among those who answered is part of the
+ * answer: only then no value that reached a majority there was missed.
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
@@ -25,11 +29,10 @@ export interface Reading {
 export interface ReadTimes {
   readonly timeoutMs: number;
   readonly graceMs: number;
-  /** Peers asked at once. */
-  readonly replication: number;
 }
 
 export interface ReadDeps {
+  readonly self: PeerId;
   readonly copies: Copies;
   readonly wire: Wire;
   readonly rules: Rules;
@@ -44,6 +47,10 @@ export interface ReadResult {
   readonly holders: readonly PeerId[];
   /** Whether a holder, or this node, lacks part of `value`. Only a merging read looks. */
   readonly repair: boolean;
+  /** Whether a majority of the home answered, this node's own copy counted where it is part. */
+  readonly majority: boolean;
+  /** Whether as many answered as the read needed, home or not: whether the network is there. */
+  readonly served: boolean;
 }
 
 /** A walk through peers of peers takes no longer than this. */
@@ -55,41 +62,59 @@ export async function readNetwork(
   times: ReadTimes,
   deps: ReadDeps,
 ): Promise<ReadResult> {
-  const { copies, clock, counters } = deps;
+  const { copies, clock, counters, self } = deps;
   const { key, signal, merge } = reading;
   const started = clock.now();
   const need = copies.need();
+  const home = new Set(copies.home(key));
+  const own = home.has(self) ? 1 : 0;
+  const hasAnswered = ({ kind }: Seen): boolean => kind !== 'rubbish';
+  const tally = (all: ReadonlyMap<PeerId, Seen>) => {
+    const heard = [...all].filter(([, seen]) => hasAnswered(seen));
+    const atHome = own + heard.filter(([peer]) => home.has(peer)).length;
+    return { heard: heard.length, atHome };
+  };
   const answers = await spread<Seen>({
     peers: copies.candidates(key),
-    width: Math.max(1, times.replication - 1),
+    // As many as the home has: the one that lives when all but one of them died is among these.
+    width: need.copies,
     timeoutMs: times.timeoutMs,
     graceMs: times.graceMs,
     clock,
     signal,
     rest: 'abort',
     ask: (peer, limit) => copies.see(peer, key, limit),
-    // A merging read hears the r - 1 nearest; another goes on to farther ones until it found one.
-    fills: (seen) => merge && seen.kind !== 'rubbish',
+    // A merging read hears the nearest; another goes on to farther ones until it found one.
+    fills: (seen) => merge && hasAnswered(seen),
     judge(all): Verdict {
-      const heard = [...all.values()].filter(({ kind }) => kind !== 'rubbish').length;
+      const { heard, atHome } = tally(all);
       if (!merge) {
         if ([...all.values()].some(({ kind }) => kind === 'valid')) return 'done';
-        return heard + 1 >= need.blocking ? 'enough' : 'more';
+        return atHome >= need.blocking ? 'enough' : 'more';
       }
-      if (heard >= need.copies - 1) return 'done';
-      return heard + 1 >= need.quorum ? 'enough' : 'more';
+      if (heard + own >= need.copies) return 'done';
+      return atHome >= need.quorum ? 'enough' : 'more';
     },
     failed: () => counters.add('peerError'),
   });
-  const result = union(reading, answers, deps.rules);
-  const heard = [...answers.values()].filter(({ kind }) => kind !== 'rubbish').length;
-  // Those who answered meet every quorum, so nothing that reached one was missed.
-  if (result.value !== undefined || heard + 1 >= need.blocking) return result;
+  const { value, holders, repair } = union(reading, answers, deps.rules);
+  const { heard, atHome } = tally(answers);
+  const found = !merge && value !== undefined;
+  const result: ReadResult = {
+    ...{ value, holders, repair },
+    majority: atHome >= need.quorum,
+    served: found || heard + 1 >= (merge ? need.quorum : need.blocking),
+  };
+  // Those who answered meet every majority, so nothing that reached one was missed.
+  if (value !== undefined || atHome >= need.blocking) return result;
   const leftMs = times.timeoutMs - (clock.now() - started);
-  return (await walk(reading, Math.min(leftMs, WALK_MS), deps)) ?? result;
+  const walked = await walk(reading, Math.min(leftMs, WALK_MS), deps);
+  return walked === undefined ? result : { ...result, ...walked };
 }
 
-function union(reading: Reading, answers: ReadonlyMap<PeerId, Seen>, rules: Rules): ReadResult {
+type Union = Pick<ReadResult, 'value' | 'holders' | 'repair'>;
+
+function union(reading: Reading, answers: ReadonlyMap<PeerId, Seen>, rules: Rules): Union {
   const { rule, local, merge } = reading;
   let value = local;
   const holders: PeerId[] = [];
@@ -107,7 +132,7 @@ function union(reading: Reading, answers: ReadonlyMap<PeerId, Seen>, rules: Rule
 }
 
 /** The last resort of a node that knows too few peers: peers of peers, first valid copy. */
-async function walk(reading: Reading, ms: number, deps: ReadDeps): Promise<ReadResult | undefined> {
+async function walk(reading: Reading, ms: number, deps: ReadDeps): Promise<Union | undefined> {
   if (ms <= 0 || deps.wire.size() === 0) return undefined;
   const limit = deadline(deps.clock, ms, reading.signal);
   try {

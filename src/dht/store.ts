@@ -48,11 +48,19 @@ export interface Found {
   readonly source: 'local' | 'dht';
   /** Members whose copy was seen during this read. */
   readonly holders: readonly PeerId[];
+  /**
+   * Only of a read that merges: whether a majority of the members that should hold the record
+   * answered. When false, a newer value may stand where nobody could be asked.
+   */
+  readonly majority?: boolean;
 }
 
 export interface GetOptions {
   readonly timeoutMs?: number;
-  /** Ask the network also when a local copy exists, and merge what several holders have. */
+  /**
+   * Ask the network also when a local copy exists, and merge what several holders have; stale
+   * holders are repaired behind the answer. Without it the first valid copy is the answer.
+   */
   readonly merge?: boolean;
   /** Do not ask the network: only what this node stores. */
   readonly localOnly?: boolean;

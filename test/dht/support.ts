@@ -287,13 +287,18 @@ export async function onDisk(node: BareNode, key: Uint8Array): Promise<Uint8Arra
   return raw === undefined ? undefined : new Uint8Array(Libp2pRecord.deserialize(raw).value);
 }
 
-/** Replaces what a node answers to one kind of message. */
+/** Replaces what a node answers to one kind of message. @returns what brings the old one back. */
 export function answer(
   node: BareNode,
   type: 'PUT_VALUE' | 'GET_VALUE' | 'FIND_NODE',
   handle: (message: Message) => Promise<Message | undefined>,
-): void {
-  inside(node.dht).rpc.handlers[type]!.handle = (_peer, message) => handle(message);
+): () => void {
+  const { handlers } = inside(node.dht).rpc;
+  const before = handlers[type]!;
+  handlers[type] = { handle: (_peer, message) => handle(message) };
+  return () => {
+    handlers[type] = before;
+  };
 }
 
 /** One PUT_VALUE as an attacker would send it: nothing on the sender's side looks at it. */
