@@ -72,6 +72,9 @@ export interface KnownLeader {
   readonly certificate?: Uint8Array;
 }
 
+/** What a step brought for the node itself; nothing on the disk or the wire depends on it. */
+type News = Exclude<ElectionEffect, { type: 'persist' | 'append' | 'send' | 'offer' | 'exchange' }>;
+
 const PURSUIT_MS = 10_000;
 /** A new leader is looked for so long after the old one went. */
 const SUCCESSION_TIMEOUTS = 5;
@@ -330,28 +333,49 @@ export class ElectionService {
       case 'exchange':
         this.#courier.exchange(effect.with);
         break;
-      case 'done':
-        this.#asks.done(effect.id, effect.epoch);
-        break;
-      case 'refused':
-        this.#asks.refused(effect.id, effect.error);
-        break;
-      case 'leader':
-        this.#news.leader(effect);
-        break;
-      case 'elected':
-        this.#news.elected(effect);
-        break;
-      case 'deposed':
-        this.#news.deposed(effect);
-        break;
-      case 'evidence':
-        this.#news.evidence(effect);
-        break;
-      case 'ignored':
-        this.#news.refused(effect);
+      default:
+        this.#tell(effect);
     }
     return undefined;
+  }
+
+  /**
+   * The rest of the node hears of it when the effects behind are on their way: proofs, logs and
+   * listeners take longer than a message to another voter.
+   */
+  #tell(news: News): void {
+    queueMicrotask(() => {
+      try {
+        this.#told(news);
+      } catch (thrown) {
+        this.#crashed(thrown);
+      }
+    });
+  }
+
+  #told(news: News): void {
+    switch (news.type) {
+      case 'done':
+        this.#asks.done(news.id, news.epoch);
+        break;
+      case 'refused':
+        this.#asks.refused(news.id, news.error);
+        break;
+      case 'leader':
+        this.#news.leader(news);
+        break;
+      case 'elected':
+        this.#news.elected(news);
+        break;
+      case 'deposed':
+        this.#news.deposed(news);
+        break;
+      case 'evidence':
+        this.#news.evidence(news);
+        break;
+      case 'ignored':
+        this.#news.refused(news);
+    }
   }
 
   async #persist(hard: Hard): Promise<undefined> {
