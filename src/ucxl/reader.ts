@@ -44,6 +44,11 @@ export interface Reading {
   readonly copies: readonly Copy[];
   readonly source: 'cache' | Found['source'];
   readonly holders: Found['holders'];
+  /**
+   * Of what may be replaced: whether a majority of those that should hold it was asked for it and
+   * answered. Absent where only the first copy was asked for, or this node's own.
+   */
+  readonly majority?: boolean;
   /** Why the copy that was found is no answer. */
   readonly refusal?: BzzzError;
 }
@@ -127,9 +132,11 @@ export class VerifiedReader {
     const found = await this.#deps.store.get(namespace, suffix, options);
     if (found === undefined) return { copies: [], source: 'local', holders: [] };
     const { source, holders } = found;
+    // A backend without a network says nothing of majorities: it has asked nobody.
+    const majority = options.merge === true ? { majority: found.majority === true } : {};
     try {
       // Copied: what a store hands out may be a view into a buffer that lives on.
-      return { copies: place.open(new Uint8Array(found.value)), source, holders };
+      return { copies: place.open(new Uint8Array(found.value)), source, holders, ...majority };
     } catch (thrown) {
       const refusal = toBzzzError(thrown);
       this.#counters.refused++;

@@ -65,7 +65,10 @@ export interface Resolved {
   /** ISO 8601 UTC. */
   readonly time: string | null;
   readonly source: 'cache' | 'local' | 'dht';
-  /** A head past its time, asked for with `?stale`. Immutable records never are. */
+  /**
+   * A head past its time, asked for with `?stale`, or one that may have been replaced: no majority
+   * of its holders answered. Immutable records never are.
+   */
   readonly stale: boolean;
   /** Members whose copy was seen by the read that found it. */
   readonly holders: readonly PeerId[];
@@ -161,8 +164,9 @@ export class Resolver {
     const reading = await this.#readFor(target, kind, options);
     if (reading.copies.length === 0) throw notFound(target, refusalText(reading));
     const { copy, version } = selectCopy(target, reading.copies, kind);
-    const stale = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
-    if (stale && target.query.stale !== true) throw expired(target, copy);
+    const isOver = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
+    if (isOver && target.query.stale !== true) throw expired(target, copy);
+    const stale = isOver || (kind?.copies === 'newest' && reading.majority === false);
     return {
       address: format({ ...target, fragment: '' }),
       version,

@@ -268,6 +268,16 @@ describe('what a reader is told', () => {
     expect((await errorOf(() => resolver.publish(ADDRESS, forged))).code).toBe('BAD_MESSAGE');
   });
 
+  test('without a majority of its holders it does not pass for fresh', async () => {
+    const { resolver, store } = at(headOf(ben));
+    store.majority = false;
+    expect(await resolver.resolve(ADDRESS)).toMatchObject({ stale: true, writer: ben.peerId });
+    // Who asks for the first valid copy knows what it is.
+    expect(await resolver.resolve(ADDRESS, { merge: false })).toMatchObject({ stale: false });
+    store.majority = true;
+    expect(await resolver.resolve(ADDRESS)).toMatchObject({ stale: false });
+  });
+
   test('past its time it is an answer only to who asks for stale ones', async () => {
     const { resolver, clock } = at(headOf(ben));
     clock.advance(24 * HOUR - 1);

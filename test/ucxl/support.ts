@@ -106,6 +106,8 @@ export class MemoryStore implements RecordStore {
   answer: ((key: string, honest: Uint8Array | undefined) => Uint8Array | undefined) | undefined;
   delay: Promise<void> | undefined;
   failure: BzzzError | undefined;
+  /** What merging reads say of those that should hold the record. */
+  majority = true;
   readonly #rules: RecordRules;
 
   constructor(ofRules: RecordRules = rules) {
@@ -136,7 +138,8 @@ export class MemoryStore implements RecordStore {
     if (this.failure !== undefined) throw this.failure;
     const value = this.answer === undefined ? honest : this.answer(key, honest);
     if (value === undefined) return undefined;
-    return { value, source: 'dht', holders: [signers[1]!.peerId] } satisfies Found;
+    const heard = options.merge === true ? { majority: this.majority } : {};
+    return { value, source: 'dht', holders: [signers[1]!.peerId], ...heard } satisfies Found;
   }
 
   async provide(): Promise<never> {
