@@ -165,6 +165,11 @@ export class DhtStore implements RecordStore, Service {
     if (grown) this.#republisher.grown();
   }
 
+  /** A pass over all records soon: some were written while this store was not in use. */
+  republishSoon(): void {
+    this.#republisher.grown();
+  }
+
   /**
    * Calls back after each put, get and probe that needed the network. Not where the roster has no
    * other member, and not for calls that the end of this store cut off.
