@@ -17,7 +17,6 @@ import type {
 import { type KadDHT, type KadDHTInit, kadDHT } from '@libp2p/kad-dht';
 import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
-import { isLoopback } from '@libp2p/utils';
 import { yamux } from '@libp2p/yamux';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions } from 'libp2p';
@@ -29,6 +28,7 @@ import type { Gate } from './gate.ts';
 import { MdnsService } from './mdns.ts';
 import { PingService } from './ping.ts';
 import type { ProtocolNames } from './protocols.ts';
+import { sendFewerWindowUpdates } from './window-updates.ts';
 
 /** @property listen,announce multiaddrs without a peer id; an empty `announce` means all. */
 export interface HostOptions {
@@ -68,6 +68,7 @@ const GOSSIP_LIST = 512;
 
 /** Makes the node without starting it, so that handlers can be registered first. */
 export async function createHost(options: HostOptions, deps: HostDeps): Promise<Host> {
+  sendFewerWindowUpdates();
   return createLibp2p<HostServices>({
     start: false,
     privateKey: options.key,
@@ -206,6 +207,9 @@ interface OpenConnection {
 }
 
 const idOf = (peer: LibPeerId): PeerId => peer.toString() as PeerId;
+
+const isLoopback = (addr: Multiaddr): boolean =>
+  /^\/(?:ip4\/127\.|ip6\/::1(?:\/|$))/.test(addr.toString());
 
 /** Loopback is announced only by a node that has nothing else: a test, a demo. */
 function announced(addrs: Multiaddr[]): Multiaddr[] {
