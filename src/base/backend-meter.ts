@@ -30,11 +30,8 @@ export interface BackendMetrics {
   readonly error_rate_real: number;
 }
 
-/** Falls and recoveries of a `hybrid` backend so far. */
-export interface Falls {
-  readonly fallbacks: number;
-  readonly recoveries: number;
-}
+/** What a `hybrid` backend counted itself: it alone knows which arm it asked. */
+export type HybridFigures = Omit<BackendMetrics, 'component'>;
 
 const NOTHING: ArmCount = { requests: 0, errors: 0, totalMs: 0 };
 
@@ -42,12 +39,12 @@ const NOTHING: ArmCount = { requests: 0, errors: 0, totalMs: 0 };
 export class BackendMeter {
   readonly component: string;
   readonly #counts = new Map<Arm, ArmCount>();
-  readonly #falls: () => Falls;
+  readonly #hybrid: () => HybridFigures;
 
-  /** @param falls of this component's `hybrid` backend. */
-  constructor(component: string, falls: () => Falls) {
+  /** @param hybrid of this component's `hybrid` backend; added to what is counted here. */
+  constructor(component: string, hybrid: () => HybridFigures) {
     this.component = component;
-    this.#falls = falls;
+    this.#hybrid = hybrid;
   }
 
   add(arm: Arm, ms: number, ok: boolean): void {
@@ -65,13 +62,23 @@ export class BackendMeter {
 
   /** The figures of now. Averages and rates are over all requests since the start. */
   metrics(): BackendMetrics {
-    const [mock, real, falls] = [this.count('mock'), this.count('real'), this.#falls()];
+    const hybrid = this.#hybrid();
+    const mock = joined(this.count('mock'), {
+      requests: hybrid.mock_requests,
+      mean: hybrid.avg_latency_mock,
+      rate: hybrid.error_rate_mock,
+    });
+    const real = joined(this.count('real'), {
+      requests: hybrid.real_requests,
+      mean: hybrid.avg_latency_real,
+      rate: hybrid.error_rate_real,
+    });
     return {
       component: this.component,
       mock_requests: mock.requests,
       real_requests: real.requests,
-      fallback_events: falls.fallbacks,
-      recovery_events: falls.recoveries,
+      fallback_events: hybrid.fallback_events,
+      recovery_events: hybrid.recovery_events,
       avg_latency_mock: mean(mock.totalMs, mock.requests),
       avg_latency_real: mean(real.totalMs, real.requests),
       error_rate_mock: mean(mock.errors, mock.requests),
@@ -79,6 +86,15 @@ export class BackendMeter {
     };
   }
 }
+
+const joined = (
+  own: ArmCount,
+  other: { readonly requests: number; readonly mean: number; readonly rate: number },
+): ArmCount => ({
+  requests: own.requests + other.requests,
+  errors: own.errors + other.rate * other.requests,
+  totalMs: own.totalMs + other.mean * other.requests,
+});
 
 /** To a thousandth: more would be noise. */
 const mean = (sum: number, n: number): number =>

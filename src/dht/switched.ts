@@ -7,7 +7,7 @@
  * that follows the switch, and once more when the last local write that was under way then ends.
  * @module
  */
-import type { Arm, BackendMeter } from '../base/backend-meter.ts';
+import type { BackendMeter } from '../base/backend-meter.ts';
 import type { PeerId } from '../base/brands.ts';
 import { type ErrorCode, toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock } from '../base/ports.ts';
@@ -27,10 +27,9 @@ export interface SwitchedDeps {
   /** All on one disk and one journal. */
   readonly backends: Readonly<Record<Backend, RecordStore>>;
   readonly choice: Switch;
+  /** Of the calls on `mock` and `real`; `hybrid` counts its own. */
   readonly meter: BackendMeter;
   readonly clock: Clock;
-  /** Whom `hybrid` asks now. */
-  readonly hybridArm: () => Arm;
   /**
    * Whether any call uses the network, or may from now on. Called with each change, and again with
    * `true` when there is news for the network that was written without it.
@@ -139,8 +138,7 @@ export class SwitchedStore implements RecordStore {
 
   /** Counts a call; its `done` may be called more than once and counts the first time. */
   #begin(backend: Backend, writes: boolean) {
-    const { clock, meter, hybridArm, choice } = this.#deps;
-    const arm = backend === 'hybrid' ? hybridArm() : backend;
+    const { clock, meter, choice } = this.#deps;
     const local = backend === 'mock';
     const { generation } = choice.state;
     const started = clock.now();
@@ -150,7 +148,7 @@ export class SwitchedStore implements RecordStore {
     const done = (ok: boolean): void => {
       if (!open) return;
       open = false;
-      meter.add(arm, clock.now() - started, ok);
+      if (backend !== 'hybrid') meter.add(backend, clock.now() - started, ok);
       if (!local) this.#networkCalls--;
       else if (writes) this.#writeEnded(generation);
       this.#settle();

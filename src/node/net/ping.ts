@@ -6,8 +6,13 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import type { AbortOptions, Connection, PeerId, Stream } from '@libp2p/interface';
-import { byteStream } from '@libp2p/utils';
+import type {
+  AbortOptions,
+  Connection,
+  PeerId,
+  Stream,
+  StreamMessageEvent,
+} from '@libp2p/interface';
 import { equalBytes } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
 
@@ -67,29 +72,78 @@ export class PingService {
     const started = performance.now();
     try {
       const sent = new Uint8Array(randomBytes(PING_BYTES));
-      const bytes = byteStream(stream);
-      await bytes.write(sent, { signal });
-      const received = await bytes.read({ bytes: PING_BYTES, signal });
-      if (!equalBytes(sent, received.subarray())) {
+      const echo = received(stream, signal);
+      stream.send(sent);
+      if (!equalBytes(sent, await echo)) {
         throw new BzzzError('BAD_MESSAGE', `${peer} answered a ping with other bytes`);
       }
       await stream.close({ signal });
       return performance.now() - started;
     } catch (thrown) {
-      stream.abort(thrown instanceof Error ? thrown : new Error('ping'));
+      stream.abort(asError(thrown));
       throw thrown;
     }
   }
 }
 
-/** Sends every 32 bytes back until the other side is done. */
-async function answer(stream: Stream): Promise<void> {
-  const bytes = byteStream(stream, { maxBufferSize: 64 * PING_BYTES });
-  for (;;) {
-    const signal = AbortSignal.timeout(IDLE_MS);
-    const chunk = await bytes.read({ signal });
-    if (chunk === null) break;
-    await bytes.write(chunk.subarray(), { signal });
-  }
-  await stream.close({ signal: AbortSignal.timeout(PING_MS) });
+/** The first 32 bytes that come. @throws PEER_UNREACHABLE at the end of the stream, TIMEOUT. */
+function received(stream: Stream, signal: AbortSignal): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    const end = (settle: () => void): void => {
+      stream.removeEventListener('message', onMessage);
+      stream.removeEventListener('close', onEnd);
+      stream.removeEventListener('remoteCloseWrite', onEnd);
+      signal.removeEventListener('abort', onAbort);
+      settle();
+    };
+    const onMessage = (event: StreamMessageEvent): void => {
+      const part = event.data.slice();
+      parts.push(part);
+      length += part.length;
+      if (length < PING_BYTES) return;
+      end(() => resolve(new Uint8Array(Buffer.concat(parts)).subarray(0, PING_BYTES)));
+    };
+    const onEnd = (): void =>
+      end(() => reject(new BzzzError('PEER_UNREACHABLE', 'the stream ended before the answer')));
+    const onAbort = (): void => end(() => reject(new BzzzError('TIMEOUT', 'a ping took too long')));
+    stream.addEventListener('message', onMessage);
+    stream.addEventListener('close', onEnd);
+    stream.addEventListener('remoteCloseWrite', onEnd);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+    else if (stream.status !== 'open') onEnd();
+  });
 }
+
+/**
+ * Sends every byte back until the other side is done. What it cannot send it does not read, so a
+ * peer that pings without reading fills its own window and nothing here.
+ */
+function answer(stream: Stream): void {
+  let idle = setTimeout(onIdle, IDLE_MS).unref();
+  function onIdle(): void {
+    stream.abort(new BzzzError('TIMEOUT', `no ping for ${IDLE_MS} ms`));
+  }
+  stream.addEventListener('message', (event) => {
+    clearTimeout(idle);
+    idle = setTimeout(onIdle, IDLE_MS).unref();
+    try {
+      // A copy: received bytes are views.
+      if (!stream.send(event.data.slice())) stream.pause();
+    } catch (thrown) {
+      // The other side closed while its ping was on the way.
+      stream.abort(asError(thrown));
+    }
+  });
+  stream.addEventListener('drain', () => stream.resume());
+  stream.addEventListener('close', () => clearTimeout(idle));
+  stream.addEventListener('remoteCloseWrite', () => {
+    const signal = AbortSignal.timeout(PING_MS);
+    stream.close({ signal }).catch((thrown: unknown) => stream.abort(asError(thrown)));
+  });
+}
+
+const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
