@@ -10,6 +10,7 @@ import { type Entrance, parseEntrance } from '../../../bootstrap/entrance.ts';
 import type { PeerId } from '../../base/brands.ts';
 import { BzzzError } from '../../base/errors.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random, Service, Signer } from '../../base/ports.ts';
+import type { Backend } from '../../base/switch.ts';
 import type { Invitation } from '../../roster/invitation.ts';
 import type { InvitationBook } from '../../roster/invitation-book.ts';
 import { INVITATION_TOPIC, type JoinDeps, JoinDesk, PETITION_TOPIC } from '../../roster/join.ts';
@@ -48,6 +49,10 @@ export interface NetworkOptions {
   /** From `bootstrap/loader.ts`. */
   readonly entrances: readonly Entrance[];
   readonly discoveryRefreshMs: number;
+  /** @default hybrid */
+  readonly discoveryBackend?: Backend;
+  /** Vain sweeps in a row after which the live sources of peers have failed. @default 3 */
+  readonly fallbackThreshold?: () => number;
   readonly announceIntervalMs: number;
   /** What the node says of itself at first. */
   readonly state: SelfState;
@@ -75,7 +80,7 @@ export interface NetworkDeps {
   /** From `dht/options.ts` and `dht/guard.ts`. */
   readonly kad: HostDeps['kad'];
   readonly datastore: HostDeps['datastore'];
-  /** Event log: `peer.connected`, `peer.disconnected`, `identity.copied`, `join.refused`. */
+  /** Event log: `peer.connected`, `identity.copied`, `join.refused`, `discovery.fallback`, ... */
   readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
   /** The invitation is of no use any more. */
   readonly joinRefused: (reason: BzzzError) => void;
@@ -200,7 +205,10 @@ export class Network implements Service {
       lastFrame: (peer) => this.gossip.lastFrame(peer),
     });
     this.discovery = new Discovery(
-      { self, refreshMs: options.discoveryRefreshMs },
+      {
+        ...{ self, refreshMs: options.discoveryRefreshMs },
+        ...{ backend: options.discoveryBackend, thresholdErrors: options.fallbackThreshold },
+      },
       {
         clock,
         log,
@@ -209,6 +217,7 @@ export class Network implements Service {
         finder: finderOf(host.services.dht),
         store: deps.store,
         found: (peer, fresh) => this.peering.hint(peer, fresh),
+        changed: (change) => deps.emit(`discovery.${change}`, {}),
       },
     );
     this.peering = new Peering(

@@ -5,6 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PeerId } from '../../../src/base/brands.ts';
 import { encode } from '../../../src/base/codec.ts';
+import type { Backend } from '../../../src/base/switch.ts';
 import { Discovery, type Finder } from '../../../src/node/net/discovery.ts';
 import type { RosterView } from '../../../src/roster/types.ts';
 import { memoryKeyValue, quietLogger, type TestClock, testClock } from '../../support/world.ts';
@@ -49,9 +50,10 @@ function world(inDht: ReadonlyMap<PeerId, string> = new Map()) {
     },
   };
   const connected = new Set<PeerId>();
-  const make = (): Discovery =>
+  const changes: string[] = [];
+  const make = (backend?: Backend): Discovery =>
     new Discovery(
-      { self: ada, refreshMs: 30_000 },
+      { self: ada, refreshMs: 30_000, backend, thresholdErrors: () => 2 },
       {
         clock,
         log: quietLogger,
@@ -60,9 +62,10 @@ function world(inDht: ReadonlyMap<PeerId, string> = new Map()) {
         finder,
         store,
         found: (peer, fresh) => void found.push([peer, fresh]),
+        changed: (change) => void changes.push(change),
       },
     );
-  return { clock, found, asked, store, connected, make };
+  return { clock, found, asked, store, connected, changes, make };
 }
 
 describe('discovery', () => {
@@ -144,6 +147,152 @@ describe('discovery', () => {
     discovery.sighted('mdns', ada, [at(1)]);
     expect(discovery.book.peers()).toEqual([]);
     expect(w.found).toEqual([]);
+  });
+});
+
+const set = (discovery: Discovery, backend: Backend) =>
+  discovery.choice.apply({ kind: 'set', choice: { backend, percent: 100 } });
+const sources = ['mdns', 'dht', 'announce', 'bootstrap', undefined] as const;
+
+describe('discovery on its backends', () => {
+  it('local: listens to bootstrap peers, peers themselves and its own book alone', async () => {
+    const w = world(new Map([[ben, at(2)]]));
+    const earlier = w.make();
+    earlier.sighted('announce', cyd, [at(3)]);
+    await earlier.stop();
+    w.found.length = 0;
+    const discovery = w.make('mock');
+    await discovery.start();
+    expect(discovery.book.addrs(cyd)).toEqual([at(3)]);
+    for (const [n, source] of sources.entries()) discovery.sighted(source, ben, [at(20 + n)]);
+    expect(discovery.book.addrs(ben)).toEqual([at(24), at(23)]);
+    w.found.length = 0;
+    w.clock.advance(1_500);
+    await sleep(20);
+    expect(w.asked).toEqual([]);
+    // Whoever is missing is tried where it was known to be.
+    expect(w.found).toEqual([
+      [ben, true],
+      [cyd, true],
+    ]);
+    const { mock_requests, real_requests } = discovery.meter.metrics();
+    expect([mock_requests, real_requests]).toEqual([1, 0]);
+    expect(discovery.trouble).toBeUndefined();
+    await discovery.stop();
+  });
+
+  it('real: listens to the live sources, and brings back no address of an earlier run', async () => {
+    const w = world(new Map([[ben, at(2)]]));
+    const earlier = w.make();
+    earlier.sighted('announce', cyd, [at(3)]);
+    await earlier.stop();
+    const discovery = w.make('real');
+    await discovery.start();
+    expect(discovery.book.addrs(cyd)).toEqual([]);
+    for (const [n, source] of sources.entries()) discovery.sighted(source, ben, [at(20 + n)]);
+    expect(discovery.book.addrs(ben)).toHaveLength(5);
+    w.clock.advance(1_500);
+    await sleep(20);
+    expect(w.asked).toEqual([ben, cyd]);
+    expect(discovery.meter.metrics()).toMatchObject({ real_requests: 1, mock_requests: 0 });
+    await discovery.stop();
+  });
+
+  it('real: says that it has failed, and does not fall back', async () => {
+    const w = world();
+    const discovery = w.make('real');
+    await discovery.start();
+    discovery.sighted(undefined, ben, [at(2)]);
+    w.found.length = 0;
+    for (const ms of [1_500, 30_000]) {
+      w.clock.advance(ms);
+      await sleep(5);
+    }
+    expect(discovery.trouble).toContain('2 missing members');
+    expect([w.found, w.changes]).toEqual([[], []]);
+    expect(discovery.meter.metrics()).toMatchObject({ real_requests: 2, error_rate_real: 1 });
+    await discovery.stop();
+  });
+
+  it('hybrid: falls back when nothing live is heard, and recovers at the first sign', async () => {
+    const w = world();
+    const discovery = w.make();
+    await discovery.start();
+    discovery.sighted(undefined, ben, [at(2)]);
+    w.found.length = 0;
+    w.clock.advance(1_500);
+    await sleep(5);
+    expect([discovery.hybridArm, w.found]).toEqual(['real', []]);
+    w.clock.advance(30_000);
+    await sleep(5);
+    expect([discovery.hybridArm, w.changes]).toEqual(['mock', ['fallback']]);
+    expect(w.found).toEqual([[ben, true]]);
+    // From then on it looks every 2 s.
+    w.clock.advance(2_000);
+    await sleep(5);
+    expect(w.found).toHaveLength(2);
+    discovery.sighted('mdns', cyd, [at(3)]);
+    expect([discovery.hybridArm, w.changes]).toEqual(['real', ['fallback', 'recovery']]);
+    expect(discovery.trouble).toBeUndefined();
+    expect(discovery.meter.metrics()).toMatchObject({ fallback_events: 1, recovery_events: 1 });
+    await discovery.stop();
+  });
+
+  it('hybrid: recovers as well when nobody is missing any more', async () => {
+    const w = world();
+    const discovery = w.make();
+    await discovery.start();
+    for (const ms of [1_500, 30_000]) {
+      w.clock.advance(ms);
+      await sleep(5);
+    }
+    expect(w.changes).toEqual(['fallback']);
+    w.connected.add(ben).add(cyd);
+    w.clock.advance(2_000);
+    await sleep(5);
+    expect(w.changes).toEqual(['fallback', 'recovery']);
+    await discovery.stop();
+  });
+
+  it('switches at run time, looks at once, and ends a search where it began', async () => {
+    const w = world(new Map([[ben, at(2)]]));
+    const discovery = w.make('mock');
+    await discovery.start();
+    set(discovery, 'real');
+    w.clock.advance(50);
+    // The search is under way, and what it finds is taken.
+    discovery.choice.apply({ kind: 'isolate' });
+    await sleep(20);
+    expect(w.asked).toEqual([ben, cyd]);
+    expect(discovery.book.addrs(ben)).toEqual([at(2)]);
+    discovery.sighted('announce', cyd, [at(3)]);
+    expect(discovery.book.addrs(cyd)).toEqual([]);
+    // The next look is the local one, and comes soon.
+    w.clock.advance(50);
+    await sleep(20);
+    expect(w.asked).toEqual([ben, cyd]);
+    discovery.choice.apply({ kind: 'rollback' });
+    w.clock.advance(50);
+    await sleep(20);
+    expect(w.asked).toEqual([ben, cyd, ben, cyd]);
+    await discovery.stop();
+    set(discovery, 'hybrid');
+    w.clock.advance(60_000);
+    await sleep(20);
+    expect(w.asked).toHaveLength(4);
+  });
+
+  it('reads the addresses of earlier runs when it leaves real, once', async () => {
+    const w = world();
+    const earlier = w.make();
+    earlier.sighted('announce', cyd, [at(3)]);
+    await earlier.stop();
+    const discovery = w.make('real');
+    await discovery.start();
+    set(discovery, 'hybrid');
+    await sleep(5);
+    expect(discovery.book.addrs(cyd)).toEqual([at(3)]);
+    await discovery.stop();
   });
 });
 
