@@ -85,6 +85,18 @@ export const LIMITS = {
   addressesPerPeer: 16,
   /** Inline content of a record. */
   contentBytes: 32_768,
+  /** Larger content is cut into pieces of this size. */
+  chunkBytes: 262_144,
+  /** Content in pieces; the list of its pieces must fit `contentBytes`. */
+  chunkedBytes: 64 * 1_048_576,
+  /** Pieces on one node's disk, and of them what one other member may have it hold. */
+  blockStoreBytes: 2 * 1_024 * 1_048_576,
+  blockShareBytes: 512 * 1_048_576,
+  /** Contents in pieces that one node holds. */
+  blockPins: 16_384,
+  blockFrameBytes: 65_536,
+  /** Pieces asked for in one request: what a reader holds in memory. */
+  blockWants: 4,
   /** A stored value: candidates of up to 16 authors, or a certificate. */
   recordBytes: 131_072,
   candidateBytes: 4_096,

@@ -15,6 +15,8 @@ export interface ProtocolNames {
   readonly join: string;
   /** Members only: the long-lived message stream. */
   readonly direct: string;
+  /** Members only: pieces of large contents. */
+  readonly blocks: string;
   /** Members only: the one wire version of gossipsub in use. */
   readonly gossip: string;
   /** Prefix of identify and of the connection monitor's ping, open to everyone. */
@@ -32,6 +34,7 @@ export function protocolNames(tag: string): ProtocolNames {
     roster: `/${prefix}/roster/1.0.0`,
     join: `/${prefix}/join/1.0.0`,
     direct: `/${prefix}/direct/1.0.0`,
+    blocks: `/${prefix}/blocks/1`,
     gossip: `/${prefix}/meshsub/1.2.0`,
     mdns: `_bzzz-${tag}._udp.local`,
     topic: (name) => `/${prefix}/${name}/1`,

@@ -1,0 +1,43 @@
+/**
+ * What the exchange of pieces counts. The names are metric labels, so they are a closed list.
+ * @module
+ */
+const EVENTS = [
+  'sentBytes',
+  'receivedBytes',
+  /** Requests served, and those sent away because too many were. */
+  'served',
+  'busy',
+  /** Requests or answers that are no frames of the protocol; the stream was reset. */
+  'garbage',
+  /** Pieces of other bytes than their name; the peer was dropped for that content. */
+  'wrong',
+  /** Peers that did not answer, broke off, or took too long. */
+  'silent',
+  /** Peers that did not have what they were asked for. */
+  'missing',
+  /** Requests to hold a content that were refused here. */
+  'refused',
+  /** Holders that did not give back what they said they hold. */
+  'falseHold',
+] as const;
+
+export type BlockCounterName = (typeof EVENTS)[number];
+
+/** Monotonic counters, all from 0. */
+export class BlockCounters {
+  readonly #values = new Map<BlockCounterName, number>(EVENTS.map((name) => [name, 0]));
+
+  add(name: BlockCounterName, n = 1): void {
+    this.#values.set(name, this.get(name) + n);
+  }
+
+  get(name: BlockCounterName): number {
+    return this.#values.get(name) ?? 0;
+  }
+
+  /** Every counter, also those at 0; for metrics. */
+  snapshot(): ReadonlyMap<BlockCounterName, number> {
+    return new Map(this.#values);
+  }
+}
