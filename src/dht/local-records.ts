@@ -8,6 +8,7 @@ import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock } from '../base/ports.ts';
 import { OwnCopies, type OwnCopiesDeps } from './own-copies.ts';
 import { providableCid } from './providable.ts';
+import { requireAck } from './required.ts';
 import type {
   Found,
   GetOptions,
@@ -52,18 +53,23 @@ export class LocalRecords implements RecordStore {
     const { rules, self, journal } = this.#deps;
     await journal.write(rules.key(namespace, suffix), value);
     const outcome: PutOutcome = { ack: 'local', holders: [self], pending: 0 };
-    if (options.require === undefined || options.require === 'local') return outcome;
-    throw new BzzzError('NO_QUORUM', `record ${namespace}/${suffix} is on this node only`, {
-      why: 'the local backend does not replicate',
-      details: { ...outcome, required: options.require },
-    });
+    const why = 'the local backend does not replicate';
+    return requireAck(`${namespace}/${suffix}`, outcome, options.require, why);
   }
 
   /** @throws BAD_MESSAGE (the key), DISK_FAILED, DRAINING. */
-  async get(namespace: string, suffix: string, _options?: GetOptions): Promise<Found | undefined> {
+  async get(
+    namespace: string,
+    suffix: string,
+    options: GetOptions = {},
+  ): Promise<Found | undefined> {
     this.#requireOpen();
     const value = await this.#own.read(this.#deps.rules.key(namespace, suffix));
-    return value && { value, source: 'local', holders: [this.#deps.self] };
+    if (value === undefined) return undefined;
+    const found: Found = { value, source: 'local', holders: [this.#deps.self] };
+    // Nobody else was asked, so a newer one may stand elsewhere.
+    const merges = options.merge === true && options.localOnly !== true;
+    return merges ? { ...found, majority: false } : found;
   }
 
   async provide(cid: string, _options?: ProviderOptions): Promise<void> {

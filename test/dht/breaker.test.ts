@@ -23,7 +23,8 @@ const plain = (type: 'start' | 'timer' | 'ok' | 'failed'): BreakerEvent => ({ ty
 const probed = (ok: boolean): BreakerEvent => ({ type: 'probed', ok });
 const OPENED = [{ type: 'opened' }, timer(1_000)];
 
-const TABLE: readonly [BreakerState, BreakerEvent, BreakerState, readonly object[]][] = [
+type Row = [BreakerState, BreakerEvent, BreakerState, readonly object[]];
+const TABLE: readonly Row[] = [
   [closed(2), plain('start'), closed(0), [timer(30_000)]],
   [closed(2), plain('ok'), closed(0), []],
   [closed(0), plain('failed'), closed(1), []],
@@ -37,9 +38,7 @@ const TABLE: readonly [BreakerState, BreakerEvent, BreakerState, readonly object
   [half(1_000), probed(false), open(2_000), [timer(2_000)]],
   [half(2_000), probed(false), open(2_000), [timer(2_000)]],
   ...[open(1_000), half(2_000)].flatMap((state) =>
-    [plain('start'), plain('ok'), plain('failed')].map(
-      (event) => [state, event, state, []] as const,
-    ),
+    [plain('start'), plain('ok'), plain('failed')].map((event): Row => [state, event, state, []]),
   ),
   [open(1_000), probed(true), open(1_000), []],
   [open(1_000), probed(false), open(1_000), []],
