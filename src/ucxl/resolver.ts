@@ -13,9 +13,11 @@ import { contentCid } from '../base/codec.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Clock } from '../base/ports.ts';
+import { asBlockList, type BlockList } from '../dht/blocks/list.ts';
 import type { PutOptions, PutOutcome } from '../dht/store.ts';
 import { type Address, type ConcreteAddress, format, series, type UcxlAddress } from './address.ts';
 import { expandSelf, requireWritable, selfAgent } from './agents.ts';
+import { both, gather, once, type Pieces, requireReached, type Source, sized } from './content.ts';
 import type { RecordKind } from './kinds.ts';
 import { parseConcrete } from './parse.ts';
 import { contentPlace, pinnedPlace, recordPlace } from './places.ts';
@@ -50,14 +52,17 @@ export interface ResolverDependencies extends ReaderDependencies {
   readonly rules: RecordRules;
   /** Whose agent `self` stands for. */
   readonly self: PeerId;
+  /** Where content of more than one record is kept; without it such content is refused. */
+  readonly pieces?: Pieces;
 }
 
-export interface Resolved {
+/** What stands at an address, without its bytes. */
+export interface ResolvedMeta {
   /** Canonical, as asked for, `self` replaced, without fragment. */
   readonly address: string;
   /** 1 for a self-proving record; null for candidates, heads and bare content. */
   readonly version: number | null;
-  /** CIDv1 raw sha2-256 of `bytes`. */
+  /** CIDv1 raw sha2-256 of the bytes; of the list of their pieces where there are several. */
   readonly pin: string;
   readonly type: string;
   readonly size: number;
@@ -72,8 +77,17 @@ export interface Resolved {
   readonly stale: boolean;
   /** Members whose copy was seen by the read that found it. */
   readonly holders: readonly PeerId[];
+}
+
+export interface Resolved extends ResolvedMeta {
   /** The caller's own copy. */
   readonly bytes: Uint8Array;
+}
+
+/** The same with its bytes to be read as they come. */
+export interface Opened extends ResolvedMeta {
+  /** Verified piece by piece. @throws NOT_FOUND when a piece is not to be had. */
+  read(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface Published extends PutOutcome {
@@ -92,6 +106,7 @@ export class Resolver {
   readonly #reader: VerifiedReader;
   readonly #own: string;
   readonly #clock: Clock;
+  readonly #pieces: Pieces | undefined;
 
   constructor(options: ResolverOptions, dependencies: ResolverDependencies) {
     const { cacheEnabled = true, cacheMaxBytes = CACHE_BYTES, cacheTtlMs = CACHE_TTL_MS } = options;
@@ -100,6 +115,7 @@ export class Resolver {
     this.#reader = new VerifiedReader(readerOptions, dependencies);
     this.#own = selfAgent(dependencies.self);
     this.#clock = dependencies.clock;
+    this.#pieces = dependencies.pieces;
   }
 
   get counters(): ReadCounters {
@@ -131,23 +147,24 @@ export class Resolver {
 
   /**
    * Stores bytes under their hash. The answer's address is `address` pinned to them.
+   * @param source up to 64 MiB; as a stream it is never whole in memory.
    * @throws INVALID_ADDRESS for a temporal other than a pin; BAD_REQUEST for a pin of other bytes;
    * REFUSED_BY_POLICY for another's agent; TOO_LARGE; NO_QUORUM below `options.require`.
    */
   async putContent(
     address: Address | string,
-    bytes: Uint8Array,
+    source: Source,
     options: PutOptions = {},
   ): Promise<Published> {
     const target = this.#concrete(address);
     requireBare(target, ['pin']);
     requireWritable(target, this.#own);
     this.#requireUnclaimed(target);
-    if (bytes.length > LIMITS.contentBytes) throw contentTooLarge(bytes.length);
-    const content = new Uint8Array(bytes);
-    const pin = contentCid(content).toString();
-    requireSamePin(target, pin);
-    const outcome = await this.#reader.write(contentPlace(pin), content, options);
+    const content = await sized(source);
+    const { pin, outcome } =
+      content.form === 'small'
+        ? await this.#putSmall(target, content.bytes, options)
+        : await this.#putLarge(target, content.parts, options);
     const pinned = format({ ...target, temporal: { form: 'pin', cid: pin }, fragment: '' });
     return { address: pinned, version: null, pin, ...outcome };
   }
@@ -158,16 +175,21 @@ export class Resolver {
    * address says `?stale`; TEMPORAL_OUT_OF_RANGE; what the store throws.
    */
   async resolve(address: Address | string, options: ReadOptions = {}): Promise<Resolved> {
+    const { read, ...meta } = await this.open(address, options);
+    return { ...meta, bytes: await gather(read(), meta.size) };
+  }
+
+  /** As `resolve`, for content of any size: the bytes are fetched as they are read. */
+  async open(address: Address | string, options: ReadOptions = {}): Promise<Opened> {
     const target = this.#concrete(address);
     requireUsedBase(target);
     const kind = findKind(this.#rules.kinds, target);
     const reading = await this.#readFor(target, kind, options);
     if (reading.copies.length === 0) throw notFound(target, refusalText(reading));
     const { copy, version } = selectCopy(target, reading.copies, kind);
-    const isOver = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
-    if (isOver && target.query.stale !== true) throw expired(target, copy);
-    const stale = isOver || (kind?.copies === 'newest' && reading.majority === false);
-    return {
+    const stale = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
+    if (stale && target.query.stale !== true) throw expired(target, copy);
+    const meta: ResolvedMeta = {
       address: format({ ...target, fragment: '' }),
       version,
       pin: copy.pin,
@@ -178,8 +200,10 @@ export class Resolver {
       source: reading.source,
       stale,
       holders: reading.holders,
-      bytes: new Uint8Array(copy.bytes),
     };
+    const list = kind === undefined ? asBlockList(copy.bytes) : undefined;
+    if (list !== undefined) return this.#openLarge(target, meta, copy.bytes, list, options);
+    return { ...meta, read: () => once(new Uint8Array(copy.bytes)) };
   }
 
   /**
@@ -192,6 +216,45 @@ export class Resolver {
     const place = recordPlace(this.#rules, this.#requireKind(target), target);
     const { copies } = await this.#reader.read(place, options);
     return copies.map((copy) => ({ ...copy, bytes: new Uint8Array(copy.bytes) }));
+  }
+
+  async #putSmall(target: ConcreteAddress, content: Uint8Array, options: PutOptions) {
+    const pin = contentCid(content).toString();
+    requireSamePin(target, pin);
+    const outcome = await this.#reader.write(contentPlace(pin), content, options);
+    return { pin, outcome };
+  }
+
+  /** The pieces first: a list whose pieces nobody has would be a promise that nobody keeps. */
+  async #putLarge(target: ConcreteAddress, parts: AsyncIterable<Uint8Array>, options: PutOptions) {
+    const pieces = this.#pieces;
+    if (pieces === undefined) throw contentTooLarge();
+    const { root, list, isNew } = await pieces.add(parts);
+    try {
+      requireSamePin(target, root);
+    } catch (thrown) {
+      if (isNew) await pieces.drop(root);
+      throw thrown;
+    }
+    const placed = await pieces.ensure(root);
+    const { require: _, ...unconditional } = options;
+    const written = await this.#reader.write(contentPlace(root), list, unconditional);
+    return { pin: root, outcome: requireReached(root, both(written, placed), options) };
+  }
+
+  #openLarge(
+    target: ConcreteAddress,
+    meta: ResolvedMeta,
+    bytes: Uint8Array,
+    { size }: BlockList,
+    options: ReadOptions,
+  ): Opened {
+    const pieces = this.#pieces;
+    if (pieces === undefined) throw notFound(target, 'this node keeps no content in pieces');
+    const isHere = pieces.has(meta.pin);
+    if (options.localOnly === true && !isHere) throw notFound(target, 'its pieces are not here');
+    const source = isHere ? 'local' : 'dht';
+    return { ...meta, size, source, read: (signal) => pieces.read(bytes, signal) };
   }
 
   #concrete(address: Address | UcxlAddress | string): ConcreteAddress {
@@ -231,8 +294,8 @@ export class Resolver {
 const refusalText = ({ refusal }: Reading): string | undefined =>
   refusal === undefined ? undefined : `a copy was found and refused: ${refusal.message}`;
 
-const contentTooLarge = (size: number): BzzzError =>
-  new BzzzError('TOO_LARGE', `content of ${size} bytes, at most ${LIMITS.contentBytes}`, {
+const contentTooLarge = (): BzzzError =>
+  new BzzzError('TOO_LARGE', `content of more than ${LIMITS.contentBytes} bytes is not kept here`, {
     hint: 'store it elsewhere and put its digest',
   });
 

@@ -73,6 +73,8 @@ export interface Added {
   readonly root: string;
   readonly list: Uint8Array;
   readonly size: number;
+  /** False when it was here already. */
+  readonly isNew: boolean;
 }
 
 /** For status and metrics. */
@@ -216,8 +218,10 @@ export class Blocks implements Service {
       }
       if (size === 0) throw new BzzzError('BAD_REQUEST', 'empty content has no pieces');
       const list = encodeBlockList({ size, chunks });
-      const { root } = await this.#store.pin(list, this.#deps.self);
-      return { root, list, size };
+      const root = rootOf(list);
+      const isNew = this.#store.pinned(root) === undefined;
+      await this.#store.pin(list, this.#deps.self);
+      return { root, list, size, isNew };
     } finally {
       await this.#store.release(chunks);
     }
