@@ -41,7 +41,7 @@ export const ERRORS = {
   INVALID_COMPOSITION: kind(2, 400, 'give positive counts that add up to the number of parties'),
   INVALID_THRESHOLD: kind(2, 400, 'give 2 <= threshold <= parties'),
   UNSUPPORTED_MEDIA: kind(2, 415, 'send application/json'),
-  UNSUPPORTED_SUITE: kind(2, 400, 'use ed25519 or secp256k1-tr'),
+  UNSUPPORTED_SUITE: kind(2, 400, 'use ed25519, secp256k1-tr, secp256k1, p256 or ristretto255'),
   NOT_SUPPORTED: kind(2, 501, 'this version does not have it yet; see CHANGELOG.md'),
   TOO_LARGE: kind(2, 413, 'make the input smaller; for a large file, sign its digest'),
   LOOSE_PERMISSIONS: kind(2, 400, 'chmod 600 the file and 700 its directory'),

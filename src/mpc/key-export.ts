@@ -14,6 +14,9 @@ export type KeyExportFormat = KeyFormat | 'zf-json';
 const ZF: Readonly<Record<SuiteName, { readonly name: string; readonly little: boolean }>> = {
   ed25519: { name: 'FROST-ED25519-SHA512-v1', little: true },
   'secp256k1-tr': { name: 'FROST-secp256k1-SHA256-TR-v1', little: false },
+  secp256k1: { name: 'FROST-secp256k1-SHA256-v1', little: false },
+  p256: { name: 'FROST-P256-SHA256-v1', little: false },
+  ristretto255: { name: 'FROST-RISTRETTO255-SHA512-v1', little: true },
 };
 
 /** @throws NOT_SUPPORTED when no standard tool reads such a key. */

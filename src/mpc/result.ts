@@ -62,7 +62,10 @@ export const resultAddress = (cluster: string, requestId: RequestId): string =>
   `ucxl://mpc:sign@${cluster}:${requestName(requestId)}/result`;
 
 const bytes = (length: number): z.ZodType<Uint8Array> => field.bytes(length);
+/** The longest of any suite: a SEC 1 point and a scalar. */
+const SIGNATURE_BYTES = 65;
 const groupKey: z.ZodType<Uint8Array> = field.bytesUpTo(64);
+const signature: z.ZodType<Uint8Array> = field.bytesUpTo(SIGNATURE_BYTES);
 
 const schema = z.strictObject({
   v: z.literal(1),
@@ -74,7 +77,7 @@ const schema = z.strictObject({
   purpose: field.text(LIMITS.purposeBytes),
   messageHash: bytes(32),
   groupKey,
-  signature: bytes(64),
+  signature,
   signers: z.array(field.peerId).min(2).max(LIMITS.parties).readonly(),
 });
 

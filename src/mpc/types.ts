@@ -12,7 +12,7 @@ import type { ErrorShape } from '../base/errors.ts';
 import type { Random, Signer } from '../base/ports.ts';
 import type { Role } from '../roster/types.ts';
 
-export const SUITES = ['ed25519', 'secp256k1-tr'] as const;
+export const SUITES = ['ed25519', 'secp256k1-tr', 'secp256k1', 'p256', 'ristretto255'] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 export const POLICIES = ['auto', 'approve'] as const;
@@ -81,7 +81,7 @@ export interface KeyInfo {
   readonly suite: SuiteName;
   readonly threshold: number;
   readonly parties: readonly Party[];
-  /** Canonical group key: 32 bytes for ed25519, 33 bytes SEC1 for secp256k1-tr. */
+  /** Canonical group key: 32 bytes for ed25519 and ristretto255, 33 bytes of SEC 1 otherwise. */
   readonly groupKey: Uint8Array;
   /** All VSS commitments of the group polynomial; `[0]` is the group key. */
   readonly commitments: readonly Uint8Array[];
@@ -106,7 +106,7 @@ export interface SignatureResult {
   readonly keyId: KeyId;
   readonly requestId: RequestId;
   readonly sid: SessionId;
-  /** 64 bytes: RFC 8032 or BIP 340. */
+  /** RFC 8032 or BIP 340, 64 bytes; else R and z of RFC 9591, 65 bytes or 64 for ristretto255. */
   readonly signature: Uint8Array;
   readonly messageHash: Uint8Array;
   readonly signers: readonly PeerId[];

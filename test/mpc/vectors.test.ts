@@ -1,14 +1,12 @@
 /** Published vectors, through the port that the sessions use. They are not part of the checkout. */
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ed25519 } from '@noble/curves/ed25519.js';
-import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
 import type { Random } from '../../src/base/ports.ts';
 import { suiteOf } from '../../src/mpc/suites/index.ts';
 import type { DkgRound1, Suite } from '../../src/mpc/suites/types.ts';
-import type { SuiteName } from '../../src/mpc/types.ts';
+import { SUITES, type SuiteName } from '../../src/mpc/types.ts';
 import { keyOf, range } from './suites/keys.ts';
 
 const folder = resolve(import.meta.dirname, '../../../shared/vectors');
@@ -30,11 +28,8 @@ function replay(...chunks: readonly Uint8Array[]): Random {
   };
 }
 
-const curve = (name: SuiteName) => (name === 'ed25519' ? ed25519.Point : secp256k1.Point);
-const pointOf = (name: SuiteName, scalar: Uint8Array): Uint8Array => {
-  const { BASE, Fn } = curve(name);
-  return BASE.multiply(Fn.fromBytes(scalar)).toBytes();
-};
+const pointOf = (name: SuiteName, scalar: Uint8Array): Uint8Array =>
+  suiteOf(name).verifyingShareOf({ index: 1, signingShare: scalar });
 
 interface SigningVector {
   readonly config: { readonly MAX_PARTICIPANTS: string; readonly MIN_PARTICIPANTS: string };
@@ -62,6 +57,15 @@ const SIGNING: readonly (readonly [SuiteName, string])[] = [
   ['ed25519', 'zf-frost/frost-ed25519/vectors-big-identifier.json'],
   ['secp256k1-tr', 'zf-frost/frost-secp256k1-tr/vectors.json'],
   ['secp256k1-tr', 'zf-frost/frost-secp256k1-tr/vectors-big-identifier.json'],
+  ['secp256k1', 'cfrg-rfc9591/frost-secp256k1-sha256.json'],
+  ['secp256k1', 'zf-frost/frost-secp256k1/vectors.json'],
+  ['secp256k1', 'zf-frost/frost-secp256k1/vectors-big-identifier.json'],
+  ['p256', 'cfrg-rfc9591/frost-p256-sha256.json'],
+  ['p256', 'zf-frost/frost-p256/vectors.json'],
+  ['p256', 'zf-frost/frost-p256/vectors-big-identifier.json'],
+  ['ristretto255', 'cfrg-rfc9591/frost-ristretto255-sha512.json'],
+  ['ristretto255', 'zf-frost/frost-ristretto255/vectors.json'],
+  ['ristretto255', 'zf-frost/frost-ristretto255/vectors-big-identifier.json'],
 ];
 
 describe.skipIf(missing)('signing vectors (RFC 9591 appendix E, Zcash Foundation)', () => {
@@ -117,14 +121,14 @@ interface DkgParty {
 
 /** The bytes from which the library draws exactly this scalar: 48 bytes of scalar - 1. */
 function seedOf(suite: Suite, scalar: Uint8Array): Uint8Array {
-  const little = suite.name === 'ed25519';
+  const little = suite.name === 'ed25519' || suite.name === 'ristretto255';
   const n = BigInt(`0x${toHex(little ? scalar.toReversed() : scalar)}`) - 1n;
   const bytes = hex(n.toString(16).padStart(96, '0'));
   return little ? bytes.toReversed() : bytes;
 }
 
 describe.skipIf(missing)('key generation vectors (Zcash Foundation)', () => {
-  it.each(['ed25519', 'secp256k1-tr'] as const)('%s', (name) => {
+  it.each(SUITES)('%s', (name) => {
     const suite = suiteOf(name);
     const { inputs } = JSON.parse(read(`zf-frost/frost-${name}/vectors_dkg.json`));
     const parties = range(3).map((i): DkgParty => inputs[String(i)]);

@@ -161,7 +161,7 @@ export interface Suite {
 
   // -- the key in other forms
 
-  /** 32 bytes: the RFC 8032 key, or the BIP 340 x-only key. */
+  /** The RFC 8032 key, the BIP 340 x-only key, or the group key itself. */
   publicKeyBytes(groupKey: Uint8Array): Uint8Array;
   /** @throws NOT_SUPPORTED when no standard tool reads such a key. */
   exportKey(groupKey: Uint8Array, format: KeyFormat, comment: string): string;

@@ -1,16 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { createPublicKey } from 'node:crypto';
+import { createHash, createPublicKey } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ed25519 } from '@noble/curves/ed25519.js';
-import { schnorr, secp256k1 } from '@noble/curves/secp256k1.js';
+import { ed25519, ristretto255 } from '@noble/curves/ed25519.js';
+import { p256, p256_hasher } from '@noble/curves/nist.js';
+import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js';
 import { describe, expect, it } from 'vitest';
 import { equalBytes, fromHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
 import { SUITE_TABLE, suiteOf } from '../../../src/mpc/suites/index.ts';
 import { memoiseDecoding } from '../../../src/mpc/suites/memo.ts';
 import type { DkgRound1, Suite } from '../../../src/mpc/suites/types.ts';
+import type { SuiteName } from '../../../src/mpc/types.ts';
 import { makeKey, range, sign, systemRandom } from './keys.ts';
 
 const message = utf8Bytes('a message');
@@ -25,14 +27,64 @@ function codeOf(run: () => unknown): string {
   return 'none';
 }
 
-/** Little endian for ed25519, big endian for secp256k1. */
+/** Scalars of the Edwards curve are little endian, the others big endian. */
+const isLittle = ({ name }: Suite): boolean => name === 'ed25519' || name === 'ristretto255';
+
 const scalar = (suite: Suite, n: bigint): Uint8Array => {
   const bytes = fromHex(n.toString(16).padStart(64, '0'))!;
-  return suite.name === 'ed25519' ? bytes.toReversed() : bytes;
+  return isLittle(suite) ? bytes.toReversed() : bytes;
 };
 
-const order = (suite: Suite): bigint =>
-  suite.name === 'ed25519' ? ed25519.Point.Fn.ORDER : secp256k1.Point.Fn.ORDER;
+const order = (suite: Suite): bigint => {
+  if (isLittle(suite)) return ed25519.Point.Fn.ORDER;
+  return (suite.name === 'p256' ? p256 : secp256k1).Point.Fn.ORDER;
+};
+
+/** Bytes of a public key and of a signature; no others have standard tools that verify them. */
+const SIZES: Readonly<Record<SuiteName, readonly [key: number, signature: number]>> = {
+  ed25519: [32, 64],
+  'secp256k1-tr': [32, 64],
+  secp256k1: [33, 65],
+  p256: [33, 65],
+  ristretto255: [32, 64],
+};
+
+/** By the library, which shares no code with the verifier of the suite where that is our own. */
+function otherVerifier(
+  suite: Suite,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  if (suite.name === 'ed25519') return ed25519.verify(signature, message, publicKey);
+  if (suite.name === 'secp256k1-tr') return schnorr.verify(signature, message, publicKey);
+  return schnorrOfRfc9591(suite, message, publicKey, signature);
+}
+
+/** RFC 9591, appendix B, with the library's curves and hashes. */
+function schnorrOfRfc9591(
+  { name, pointBytes }: Suite,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const [nonce, response] = [signature.slice(0, pointBytes), signature.slice(pointBytes)];
+  const hashed = new Uint8Array(Buffer.concat([nonce, publicKey, message]));
+  if (name === 'ristretto255') {
+    const { Point } = ristretto255;
+    const tag = utf8Bytes('FROST-RISTRETTO255-SHA512-v1chal');
+    const digest = createHash('sha512').update(tag).update(hashed).digest();
+    const challenge = Point.Fn.create(BigInt(`0x${digest.reverse().toString('hex')}`));
+    const right = Point.fromBytes(publicKey).multiply(challenge).add(Point.fromBytes(nonce));
+    return Point.BASE.multiply(Point.Fn.fromBytes(response)).equals(right);
+  }
+  const [{ Point }, hasher, title] =
+    name === 'p256' ? [p256, p256_hasher, 'P256'] : [secp256k1, secp256k1_hasher, 'secp256k1'];
+  const DST = utf8Bytes(`FROST-${title}-SHA256-v1chal`);
+  const challenge = hasher.hashToScalar(hashed, { DST });
+  const right = Point.fromBytes(publicKey).multiply(challenge).add(Point.fromBytes(nonce));
+  return Point.BASE.multiply(Point.Fn.fromBytes(response)).equals(right);
+}
 
 /** Encodings that no honest party sends, by name. */
 function badPoints(suite: Suite): ReadonlyMap<string, Uint8Array> {
@@ -54,10 +106,26 @@ function badPoints(suite: Suite): ReadonlyMap<string, Uint8Array> {
       ['long', new Uint8Array(33)],
     ]);
   }
-  const base = secp256k1.Point.BASE;
+  if (suite.name === 'ristretto255') {
+    const p = 2n ** 255n - 19n;
+    return new Map([
+      ['identity', scalar(suite, 0n)],
+      ['negative', scalar(suite, 1n)],
+      ['not canonical: p', scalar(suite, p)],
+      ['not canonical: p + 2', scalar(suite, p + 2n)],
+      // RFC 9496, appendix A.3: non-square x^2, negative xy, s = -1 with y = 0.
+      ['no square', fromHex('26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371')!],
+      ['negative xy', fromHex('3eb858e78f5a7254d8c9731174a94f76755fd3941c0ac93735c07ba14579630e')!],
+      ['y = 0', scalar(suite, p - 1n)],
+      ['short', new Uint8Array(31)],
+      ['empty', new Uint8Array()],
+      ['long', new Uint8Array(33)],
+    ]);
+  }
+  const base = (suite.name === 'p256' ? p256 : secp256k1).Point.BASE;
   const off = new Uint8Array(33);
   off.set([2], 0);
-  off.set([5], 32);
+  off.set([suite.name === 'p256' ? 4 : 5], 32);
   return new Map([
     ['infinity', Uint8Array.of(0)],
     ['uncompressed', base.toBytes(false)],
@@ -114,16 +182,13 @@ describe.each([...SUITE_TABLE.values()].map((suite) => [suite.name, suite] as co
         const result = suite.aggregate(key, list, message, parts);
         expect(result.ok).toBe(true);
         if (!result.ok) return;
-        expect(result.signature).toHaveLength(64);
+        const [keyBytes, signatureBytes] = SIZES[suite.name];
+        expect(result.signature).toHaveLength(signatureBytes);
         expect(suite.verify(key.groupKey, message, result.signature)).toBe(true);
         expect(suite.verify(key.groupKey, utf8Bytes('another'), result.signature)).toBe(false);
         const publicKey = suite.publicKeyBytes(key.groupKey);
-        expect(publicKey).toHaveLength(32);
-        const other =
-          suite.name === 'ed25519'
-            ? ed25519.verify(result.signature, message, publicKey)
-            : schnorr.verify(result.signature, message, publicKey);
-        expect(other).toBe(true);
+        expect(publicKey).toHaveLength(keyBytes);
+        expect(otherVerifier(suite, message, publicKey, result.signature)).toBe(true);
       },
     );
 
@@ -230,7 +295,7 @@ describe.each([...SUITE_TABLE.values()].map((suite) => [suite.name, suite] as co
       expect(suite.verifySubshare(commitments, 2, scalar(suite, order(suite)))).toBe(false);
       expect(suite.verifySubshare(commitments, 2, new Uint8Array())).toBe(false);
       const n = BigInt(
-        `0x${Buffer.from(suite.name === 'ed25519' ? right.toReversed() : right).toString('hex')}`,
+        `0x${Buffer.from(isLittle(suite) ? right.toReversed() : right).toString('hex')}`,
       );
       if (n + order(suite) < 2n ** 256n) {
         const wrapped = scalar(suite, n + order(suite));
@@ -315,16 +380,19 @@ describe('key formats', () => {
     expect(comment).toBe('releasessh-rsa');
   });
 
-  it('secp256k1-tr has neither, and says so', () => {
-    const tr = suiteOf('secp256k1-tr');
-    const { key } = makeKey(tr, 2, 3);
-    for (const format of ['pem', 'ssh'] as const) {
-      expect(codeOf(() => tr.exportKey(key.groupKey, format, ''))).toBe('NOT_SUPPORTED');
-    }
-  });
+  it.each(['secp256k1-tr', 'secp256k1', 'p256', 'ristretto255'])(
+    '%s has neither, and says so',
+    (name) => {
+      const suite = suiteOf(name);
+      const { key } = makeKey(suite, 2, 3);
+      for (const format of ['pem', 'ssh'] as const) {
+        expect(codeOf(() => suite.exportKey(key.groupKey, format, ''))).toBe('NOT_SUPPORTED');
+      }
+    },
+  );
 
   it('an unknown suite is refused with the known ones', () => {
-    expect(codeOf(() => suiteOf('p256'))).toBe('UNSUPPORTED_SUITE');
+    expect(codeOf(() => suiteOf('ed448'))).toBe('UNSUPPORTED_SUITE');
     expect(codeOf(() => suiteOf('__proto__'))).toBe('UNSUPPORTED_SUITE');
   });
 });

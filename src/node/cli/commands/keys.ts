@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BzzzError } from '../../../base/errors.ts';
+import { SUITES } from '../../../mpc/types.ts';
 import type { KeyDocument, SignDocument } from '../../services.ts';
 import { type Act, notYet, planned } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -71,8 +72,17 @@ async function createKey(context: Context, name: string, o: CreateOptions): Prom
   const client = await context.client({ patient: true });
   context.chatter(`making key ${name} together with the other parties...`);
   const key = await client.call<KeyDocument>('POST', '/v1/keys', { json, timeoutMs: times.client });
+  if (!hasStandardVerifier(key.suite)) {
+    context.chatter(
+      'its signatures are Schnorr signatures of RFC 9591: no standard tool verifies them',
+    );
+  }
   context.result(key, (k) => keyText(context, k));
 }
+
+/** R50: RFC 8032 and BIP 340; the others are for implementations of RFC 9591. */
+const hasStandardVerifier = (suite: string): boolean =>
+  suite === 'ed25519' || suite === 'secp256k1-tr';
 
 async function listKeys(context: Context): Promise<void> {
   const client = await context.client({ patient: true });
@@ -210,7 +220,7 @@ export function addKeys(program: Command, act: Act): void {
     .command('create')
     .description('make a key together; the secret exists nowhere in whole')
     .argument('<name>')
-    .option('--suite <suite>', 'ed25519 or secp256k1-tr', 'ed25519')
+    .option('--suite <suite>', SUITES.join(', '), 'ed25519')
     .requiredOption('--threshold <t>', 'so many parties sign')
     .option('--parties <n>', 'so many parties hold a share')
     .option('--role <role=count>', 'composition by role, repeatable', composition)
@@ -219,7 +229,12 @@ export function addKeys(program: Command, act: Act): void {
     .option('--requester <peers>', 'who may ask for signatures (default: the holders)', commaList)
     .option('--policy <policy>', 'auto or approve')
     .option('--ephemeral', 'allow fewer persistent holders than the threshold')
-    .addHelpText('after', '\nWith policy auto, one compromised requester can have anything signed.')
+    .addHelpText(
+      'after',
+      '\nWith policy auto, one compromised requester can have anything signed.\n' +
+        'Signatures of secp256k1, p256 and ristretto255 keys are Schnorr signatures of RFC 9591:\n' +
+        'only `bzzz verify` and other implementations of that RFC verify them.',
+    )
     .action(act<CreateOptions>((context, o, [name = '']) => createKey(context, name, o)));
   key
     .command('ls')
