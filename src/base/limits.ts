@@ -104,6 +104,7 @@ export const LIMITS = {
   headBytes: 4_096,
   candidates: 16,
   recordStoreBytes: 256 * 1_048_576,
+  recordStoreRecords: 262_144,
   replication: 5,
   controlBodyBytes: 2 * 1_048_576 + 65_536,
   controlHeaderMs: 5_000,

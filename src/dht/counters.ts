@@ -22,15 +22,25 @@ const EVENTS = [
   /** Writes whose value the stored one already contained. */
   'absorbed',
   /** A stale or missing copy found by a merging read. */
-  'repair',
+  'readRepair',
   'replicated',
   'replicateFailed',
   /** Records dropped from the full replication queue; the republisher finds them again. */
   'replicateDropped',
   'republished',
+  /** Passes over the records that lost a holder, or whose holder came back. */
+  'repairPass',
+  /** Records that such a pass brought to all members that can be reached and should have them. */
+  'repaired',
+  'repairFailed',
+  /** Passes dropped because too many were waiting. */
+  'repairDropped',
   'probeFailed',
   /** Requests refused because too many were waiting. */
   'busy',
+  /** Writes for which the store had no room left, and those whose writers have had their share. */
+  'quotaTotal',
+  'quotaWriter',
   /** A write of a provider record over the limit. */
   'providerRefused',
 ] as const;

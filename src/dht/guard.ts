@@ -9,16 +9,19 @@
  * an immutable record never expires. Keys of others (peer store) pass through.
  * @module
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { Libp2pRecord } from '@libp2p/record';
 import { LevelDatastore } from 'datastore-level';
 import type { Batch, Key } from 'interface-datastore';
 import type { Level } from 'level';
+import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, Logger } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
 import { Listeners } from './listeners.ts';
+import { type Charge, Quota } from './quota.ts';
 import { datastoreKey, type Rule, type Rules, refusalOf, refused } from './rules.ts';
 import type { Stored } from './store.ts';
 
@@ -33,6 +36,8 @@ const PROVIDER_KEY_BYTES = 256;
 export interface GuardOptions {
   /** Sum of the stored records, their envelopes included. @default LIMITS.recordStoreBytes */
   readonly maxBytes?: number;
+  /** Number of stored records. @default LIMITS.recordStoreRecords */
+  readonly maxRecords?: number;
   /** Records with a limited life (probes), one per node. @default LIMITS.rosterMembers */
   readonly maxMortal?: number;
   /** @default 4096 */
@@ -63,17 +68,21 @@ export class RecordGuard extends LevelDatastore {
   readonly #providers = new Set<string>();
   readonly #measured: Promise<void>;
   readonly #listeners: Listeners<Stored>;
-  #usedBytes = 0;
+  readonly #quota: Quota;
+  /** Who sent what is being written, where a peer did. */
+  readonly #sender = new AsyncLocalStorage<PeerId>();
 
   /** @param db open, keys `utf8`, values `view`. */
   constructor(db: Level<string, Uint8Array>, options: GuardOptions, deps: GuardDeps) {
     super(db);
     this.#options = {
       maxBytes: options.maxBytes ?? LIMITS.recordStoreBytes,
+      maxRecords: options.maxRecords ?? LIMITS.recordStoreRecords,
       maxMortal: options.maxMortal ?? LIMITS.rosterMembers,
       maxProviders: options.maxProviders ?? 4_096,
     };
     this.#deps = deps;
+    this.#quota = new Quota(this.#options);
     this.#listeners = new Listeners(deps.log);
     this.#measured = this.#measure();
     // Every write awaits it and reports its failure; without a write nobody would.
@@ -88,7 +97,18 @@ export class RecordGuard extends LevelDatastore {
   /** Bytes of all stored records. */
   async usedBytes(): Promise<number> {
     await this.#measured;
-    return this.#usedBytes;
+    return this.#quota.bytes;
+  }
+
+  /** Stored records, probes included. */
+  async records(): Promise<number> {
+    await this.#measured;
+    return this.#quota.records;
+  }
+
+  /** Whatever `work` writes was sent by `peer`, who is charged where a record names no writer. */
+  sentBy<T>(peer: PeerId, work: () => T): T {
+    return this.#sender.run(peer, work);
   }
 
   /**
@@ -213,20 +233,35 @@ export class RecordGuard extends LevelDatastore {
     const time = new Date(this.#deps.clock.wallMs());
     const bytes = new Libp2pRecord(key, merged, time).serialize();
     const growth = bytes.length - (raw?.length ?? 0);
-    if (growth > 0 && this.#usedBytes + growth > this.#options.maxBytes) {
-      throw refused('quota', `record store is full: ${this.#options.maxBytes} bytes`);
-    }
     // Reserved before the first await, so that two writes cannot both take the last bytes.
-    this.#usedBytes += growth;
+    const writers = rule.lifeMs === undefined ? this.#writersOf(rule, value) : [];
+    const undo = this.#take({ writers, bytes: growth, records: raw === undefined ? 1 : 0 });
     try {
       await this.db.put(at, bytes);
     } catch (cause) {
-      this.#usedBytes -= growth;
+      undo();
       throw new BzzzError('DISK_FAILED', 'a record could not be stored', { cause });
     }
     if (rule.lifeMs !== undefined) this.#mortal.set(at, this.#deps.clock.now());
     else this.#listeners.emit({ namespace: rule.namespace.name, suffix: rule.suffix });
     return merged;
+  }
+
+  #writersOf(rule: Rule, value: Uint8Array): readonly PeerId[] {
+    const named = rule.namespace.writers?.(rule.suffix, value) ?? [];
+    if (named.length > 0) return named;
+    const sender = this.#sender.getStore();
+    return sender === undefined ? [] : [sender];
+  }
+
+  #take(charge: Charge): () => void {
+    try {
+      return this.#quota.take(charge);
+    } catch (thrown) {
+      const of = thrown instanceof BzzzError ? String(thrown.details.quota) : '';
+      this.#deps.counters.add(of.startsWith('writer') ? 'quotaWriter' : 'quotaTotal');
+      throw thrown;
+    }
   }
 
   /** A stored value that does not pass its check any more must not win a merge. */
@@ -286,7 +321,7 @@ export class RecordGuard extends LevelDatastore {
       const raw = await this.#raw(at);
       if (raw === undefined) return;
       await this.db.del(at);
-      this.#usedBytes -= raw.length;
+      this.#quota.adjust(-raw.length, -1);
       this.#mortal.delete(at);
     });
   }
@@ -331,7 +366,7 @@ export class RecordGuard extends LevelDatastore {
       if (!at.startsWith(RECORDS)) continue;
       const record = parse(raw);
       if (record !== undefined && this.#isMortal(record.key)) await this.db.del(at);
-      else this.#usedBytes += raw.length;
+      else this.#quota.adjust(raw.length, 1);
     }
   }
 

@@ -25,6 +25,7 @@ import { PROBE, probeValue } from './probe.ts';
 import { providableCid } from './providable.ts';
 import { meets, type Need, outcomeOf } from './quorum.ts';
 import { readNetwork } from './read.ts';
+import { Repairer } from './repair.ts';
 import { Replicator } from './replicate.ts';
 import { Republisher } from './republish.ts';
 import { nameOf, type Rules } from './rules.ts';
@@ -38,7 +39,8 @@ import type {
   RecordStore,
   Stored,
 } from './store.ts';
-import { createWire, type Wire } from './wire.ts';
+import { Upkeep } from './upkeep.ts';
+import { attributeWrites, createWire, type Wire } from './wire.ts';
 
 /** Every time in ms. */
 export interface DhtOptions {
@@ -56,6 +58,10 @@ export interface DhtOptions {
   readonly republishSoonMs?: number;
   /** First retry of missing copies; doubles up to 60 times as much. @default 1000 */
   readonly retryMs?: number;
+  /** A member away, or back, for so long changes where copies belong. @default 10000 */
+  readonly repairAfterMs?: number;
+  /** Between a repair by one holder and the next one's look at it. @default 20000 */
+  readonly repairRankMs?: number;
 }
 
 export interface DhtDeps {
@@ -68,6 +74,7 @@ export interface DhtDeps {
   readonly journal: Journal;
   /** Made with `kadInit` over the guard's datastore. */
   readonly kad: KadDHT;
+
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -94,14 +101,20 @@ const DEFAULTS: Required<DhtOptions> = {
   republishMs: 3_600_000,
   republishSoonMs: 5_000,
   retryMs: 1_000,
+  repairAfterMs: 10_000,
+  repairRankMs: 20_000,
 };
 
 /** Requests to one peer under way at once, and waiting for that. */
 const PARALLEL = 6;
 const WAITING = 1_024;
-/** Records of one republishing slice, and the pause behind it in ms. */
-const SLICE = 32;
+/** Behind each slice of a pass over all records. */
 const SLICE_PAUSE_MS = 100;
+/** How often the repairer looks who is there. */
+const LOOK_MS = 1_000;
+/** How long the leader's order may take, and how many holders look after a record. */
+const ORDER_MS = 20_000;
+const RANKS = 3;
 
 /** Replicated records. `start` and `stop` concern the background work only. */
 export class DhtStore implements RecordStore, Service {
@@ -115,6 +128,8 @@ export class DhtStore implements RecordStore, Service {
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
   readonly #network: Listeners<NetworkEvent>;
+  /** Brings copies back after holders died, and to those that return. */
+  readonly repairer: Repairer;
   #stop = new AbortController();
   #closed = false;
   #known: ReadonlySet<PeerId> = new Set();
@@ -133,14 +148,19 @@ export class DhtStore implements RecordStore, Service {
       { requestMs: this.#options.requestMs, parallel: PARALLEL, waiting: WAITING },
       { clock, onBusy: () => counters.add('busy') },
     );
+    attributeWrites(deps.kad, (peer, work) => deps.guard.sentBy(peer, work));
     this.#copies = new Copies(this.#options, { ...deps, wire: this.#wire });
-    const ensure = (key: Uint8Array, signal: AbortSignal) => this.#ensure(key, signal);
-    const { retryMs, republishMs: intervalMs, republishSoonMs: soonMs } = this.#options;
+    const { retryMs, republishMs: intervalMs, republishSoonMs: soonMs, timeoutMs } = this.#options;
+    const replicator = (): Replicator => this.#replicator;
+    const own = { own: this.#own, copies: this.#copies, replicator, timeoutMs };
+    const upkeep = new Upkeep({ ...deps, ...own });
+    const ensure = upkeep.complete.bind(upkeep);
     this.#replicator = new Replicator({ retryMs }, { clock, random, log, counters, ensure });
     this.#republisher = new Republisher(
       { intervalMs, soonMs, pauseMs: SLICE_PAUSE_MS },
-      { clock, random, log, slice: (from, signal) => this.#republish(from, signal) },
+      { clock, random, log, slice: upkeep.republish.bind(upkeep) },
     );
+    this.repairer = this.#repairerOver(upkeep);
     this.#health = this.#status('degraded', 0, 'not probed yet');
   }
 
@@ -149,12 +169,13 @@ export class DhtStore implements RecordStore, Service {
     this.#known = new Set(this.#deps.members());
     this.#replicator.start();
     this.#republisher.start();
+    this.repairer.start();
   }
 
   /** Ends background work and every call under way. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    await Promise.all([this.#replicator.stop(), this.#republisher.stop()]);
+    await Promise.all([this.#replicator, this.#republisher, this.repairer].map((w) => w.stop()));
   }
 
   /** Call it whenever the roster changed: new members get their copies soon. */
@@ -246,7 +267,7 @@ export class DhtStore implements RecordStore, Service {
       return undefined;
     }
     if (seen.repair) {
-      counters.add('repair');
+      counters.add('readRepair');
       await guard.store(key, seen.value).then(
         () => this.#replicator.add(nameOf(rule), key),
         // A full or failing store must not fail the read; the guard counted a refusal.
@@ -334,6 +355,28 @@ export class DhtStore implements RecordStore, Service {
     return this.#health;
   }
 
+  #repairerOver(upkeep: Upkeep): Repairer {
+    const { members, self } = this.#deps;
+    const { repairAfterMs: patienceMs, repairRankMs: rankMs } = this.#options;
+    const tickMs = Math.min(LOOK_MS, patienceMs / 4);
+    const pace = { patienceMs, rankMs, orderMs: ORDER_MS, ranks: RANKS, tickMs };
+    return new Repairer(
+      { ...pace, pauseMs: SLICE_PAUSE_MS },
+      {
+        ...this.#deps,
+        // The peering takes those that do not answer from the routing table.
+        present: () => {
+          const inside = new Set(members());
+          return this.#wire.peers().filter((peer) => peer !== self && inside.has(peer));
+        },
+        copies: () => this.#copies.need().copies,
+        page: (after) => upkeep.page(after),
+        journalled: () => upkeep.journalled(),
+        ensure: async (key, signal) => (await upkeep.ensure(key, signal)) ?? Number.MAX_VALUE,
+      },
+    );
+  }
+
   #requireOpen(): void {
     if (this.#closed) throw closedError();
   }
@@ -382,42 +425,6 @@ export class DhtStore implements RecordStore, Service {
       latency_ms: Math.round(latencyMs * 10) / 10,
       ...(reason === undefined ? {} : { reason }),
     };
-  }
-
-  /** @returns whether all copies are there. */
-  async #ensure(key: Uint8Array, signal: AbortSignal): Promise<boolean> {
-    const value = await this.#own.read(key);
-    if (value === undefined) return true;
-    const { timeoutMs } = this.#options;
-    const holders = await this.#copies.make(key, value, 'ask', timeoutMs, signal);
-    return outcomeOf(this.#copies.need(), this.#deps.self, holders).pending === 0;
-  }
-
-  /** The journal first, then what is held for others. `from`: '' or a datastore key. */
-  async #republish(from: string, signal: AbortSignal): Promise<string | undefined> {
-    const { guard } = this.#deps;
-    if (from === '') await this.#republishAll(await this.#journalOnly(), signal);
-    const { keys, next } = await guard.page(from, SLICE);
-    await this.#republishAll(keys, signal);
-    return next;
-  }
-
-  /** Journalled records that the guard does not hold: the rest is met among the held ones. */
-  async #journalOnly(): Promise<readonly Uint8Array[]> {
-    const missing: Uint8Array[] = [];
-    for (const key of await this.#deps.journal.keys()) {
-      if ((await this.#deps.guard.load(key)) === undefined) missing.push(key);
-    }
-    return missing;
-  }
-
-  async #republishAll(keys: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
-    const { counters, rules } = this.#deps;
-    for (const key of keys) {
-      if (signal.aborted) return;
-      if (await this.#ensure(key, signal)) counters.add('republished');
-      else this.#replicator.add(nameOf(rules.of(key)), key);
-    }
   }
 }
 

@@ -23,6 +23,11 @@ export interface Namespace {
    * valid. The result may be a union of the two.
    */
   merge(suffix: string, a: Uint8Array, b: Uint8Array): Uint8Array;
+  /**
+   * Who wrote a value that `validate` just let pass, as far as it says so: they are charged for
+   * its room. Absent or empty where nobody is named.
+   */
+  writers?(suffix: string, value: Uint8Array): readonly PeerId[];
 }
 
 export type Acknowledgement = 'local' | 'one' | 'quorum';

@@ -34,6 +34,8 @@ export interface Sighting {
 export interface Wire {
   /** How many peers the routing table has. */
   size(): number;
+  /** All of them. */
+  peers(): readonly PeerId[];
   /** The `count` known peers nearest to `key`, nearest first (Kademlia paper, section 2.1). */
   closest(key: Uint8Array, count: number): readonly PeerId[];
   /** Resolves when the peer says that it stored; whether it did, only a `fetch` tells. */
@@ -56,6 +58,24 @@ export interface WireOptions {
   readonly waiting: number;
 }
 
+interface Handler {
+  handle(peer: Libp2pPeerId, message: unknown): Promise<unknown>;
+}
+
+/**
+ * Has every write by a peer run under its name.
+ * @throws INTERNAL when `dht` is not the kad-dht that this was written for.
+ */
+export function attributeWrites(dht: KadDHT, sentBy: <T>(peer: PeerId, work: () => T) => T): void {
+  const { handlers } = insideOf(dht).rpc;
+  const stored = handlers[MessageType.PUT_VALUE];
+  assert(stored !== undefined, 'this kad-dht takes values');
+  handlers[MessageType.PUT_VALUE] = {
+    handle: (peer, message) =>
+      sentBy(peer.toString() as PeerId, () => stored.handle(peer, message)),
+  };
+}
+
 /**
  * What of the class behind the `KadDHT` interface is used beyond that interface. Its version is
  * pinned; a test holds that these are there.
@@ -64,6 +84,9 @@ interface KadInside {
   readonly routingTable: {
     readonly size: number;
     closestPeers(kadId: Uint8Array, options: { count: number }): Iterable<Libp2pPeerId>;
+  };
+  readonly rpc: {
+    readonly handlers: Record<string, Handler>;
   };
   readonly network: {
     sendRequest(
@@ -74,6 +97,8 @@ interface KadInside {
   };
 }
 
+/** An identifier to order peers by where their order does not matter. */
+const NOWHERE = new Uint8Array(32);
 /** Requests outside a query belong to no path of it. */
 const NO_PATH = { index: -1, queued: 0, running: 0, total: 0 } as const;
 
@@ -117,6 +142,11 @@ export function createWire(
 
   return {
     size: () => inside.routingTable.size,
+    peers() {
+      const count = inside.routingTable.size;
+      const all = inside.routingTable.closestPeers(NOWHERE, { count });
+      return [...all].map((peer) => peer.toString() as PeerId);
+    },
     closest(key, count) {
       const peers = inside.routingTable.closestPeers(sha256(key), { count });
       return [...peers].map((peer) => peer.toString() as PeerId);
@@ -153,12 +183,14 @@ export function createWire(
 
 function insideOf(dht: KadDHT): KadInside {
   const inside = dht as unknown as Partial<KadInside>;
-  const { routingTable, network } = inside;
+  const { routingTable, network, rpc } = inside;
   assert(
-    typeof routingTable?.closestPeers === 'function' && typeof network?.sendRequest === 'function',
-    'this kad-dht has a routing table and a network',
+    typeof routingTable?.closestPeers === 'function' &&
+      typeof network?.sendRequest === 'function' &&
+      typeof rpc?.handlers === 'object',
+    'this kad-dht has a routing table, a network and handlers',
   );
-  return { routingTable, network };
+  return { routingTable, network, rpc };
 }
 
 /** kad-dht types it as a plain shape; the key and value are all that counts. */

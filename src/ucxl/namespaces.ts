@@ -6,12 +6,14 @@
  * order on any store end up equal. It may trust its inputs: the store validates before it merges.
  * @module
  */
+import type { PeerId } from '../base/brands.ts';
 import { compareBytes, compareText, equalBytes } from '../base/bytes.ts';
 import { contentCid } from '../base/codec.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Namespace } from '../dht/store.ts';
 import {
   type Candidate,
+  type Copy,
   decodeCandidates,
   decodeOne,
   encodeCandidates,
@@ -29,18 +31,29 @@ export const NAMESPACES = { one: 'i', perAuthor: 'c', content: 'm', newest: 'h' 
 
 /** The namespaces of this layer. The store adds its own `probe`. */
 export function recordNamespaces(rules: RecordRules): readonly Namespace[] {
+  // A signature is checked once: who wrote a value is remembered as long as its bytes live.
+  const known = new WeakMap<Uint8Array, readonly PeerId[]>();
+  const note = (value: Uint8Array, copies: readonly Copy[]): void => {
+    known.set(
+      value,
+      copies.flatMap(({ writer }) => writer ?? []),
+    );
+  };
+  const writers = (_suffix: string, value: Uint8Array) => known.get(value) ?? [];
   return [
     {
       name: NAMESPACES.one,
       maxBytes: STORED_BYTES.one,
-      validate: (suffix, value) => void openOne(rules, suffix, value),
+      validate: (suffix, value) => note(value, [openOne(rules, suffix, value)]),
       merge: (_suffix, a, b) => mergeOne(a, b),
+      writers,
     },
     {
       name: NAMESPACES.perAuthor,
       maxBytes: STORED_BYTES.perAuthor,
-      validate: (suffix, value) => void openCandidates(rules, suffix, value),
+      validate: (suffix, value) => note(value, openCandidates(rules, suffix, value)),
       merge: (_suffix, a, b) => mergeCandidates(a, b),
+      writers,
     },
     {
       name: NAMESPACES.content,
@@ -52,8 +65,9 @@ export function recordNamespaces(rules: RecordRules): readonly Namespace[] {
     {
       name: NAMESPACES.newest,
       maxBytes: STORED_BYTES.newest,
-      validate: (suffix, value) => void openHead(rules, suffix, value),
+      validate: (suffix, value) => note(value, [openHead(rules, suffix, value)]),
       merge: (suffix, a, b) => mergeHeads(rules, suffix, a, b),
+      writers,
     },
   ];
 }

@@ -85,7 +85,7 @@ export const content = (text: string): { suffix: string; value: Uint8Array } => 
 
 /** What the tests reach into: fields of the class behind the interface. */
 interface Inside {
-  readonly routingTable: { readonly size: number };
+  readonly routingTable: { readonly size: number; remove(peer: Libp2pPeerId): Promise<void> };
   readonly network: {
     sendRequest(to: Libp2pPeerId, message: object, options: object): AsyncIterable<QueryEvent>;
   };
@@ -116,14 +116,19 @@ export interface BareNode {
 }
 export interface Node extends BareNode {
   readonly store: DhtStore;
+  readonly journal: Journal;
   readonly guard: RecordGuard;
   readonly counters: Counters;
 }
 
 const open: BareNode[] = [];
+/** Files of nodes that stopped: libp2p still writes down who it was connected to. */
+const left: (() => Promise<void>)[] = [];
 /** For `afterAll`: stops what a test left, and removes the files. */
 export async function stopAll(): Promise<void> {
   await Promise.all(open.splice(0).map((node) => node.stop()));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await Promise.all(left.splice(0).map((remove) => remove()));
 }
 
 /** kad-dht asks for a ping service to try new contacts; a connection is proof enough here. */
@@ -177,7 +182,7 @@ async function start(
       stopped = true;
       for (const connection of libp2p.getConnections()) connection.abort(new Error('died'));
       await libp2p.stop();
-      await disk.remove();
+      left.push(() => disk.remove());
     },
   };
   open.push(node);
@@ -238,7 +243,7 @@ export async function storeNode(
     await store.stop();
     await bare.stop();
   };
-  return { ...bare, store, guard, counters, stop };
+  return { ...bare, store, journal, guard, counters, stop };
 }
 
 /** Connects everybody and waits until every table is full. */
@@ -262,8 +267,11 @@ export async function cluster(
   return all;
 }
 
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 15_000;
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  withinMs = 15_000,
+): Promise<void> {
+  const end = Date.now() + withinMs;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`never came true: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

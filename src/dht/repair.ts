@@ -1,0 +1,203 @@
+/**
+ * The shell of the repair: watches who is there, and runs the passes that repair-core decides, one
+ * after the other, in slices with a pause between. Bounded: one pass under way, a few waiting, a
+ * few records at a time, each asked for before anything is written.
+ * @module
+ */
+import type { PeerId } from '../base/brands.ts';
+import { pause } from '../base/pause.ts';
+import type { Cancel, Clock, Logger } from '../base/ports.ts';
+import type { Counters } from './counters.ts';
+import type { Page } from './guard.ts';
+import {
+  type RepairEffect,
+  type RepairEvent,
+  type RepairPace,
+  type RepairPass,
+  type RepairState,
+  repairStart,
+  repairStep,
+  turnAt,
+} from './repair-core.ts';
+
+/** How repairs are ordered where a node leads. */
+export interface RepairOrders {
+  standing(): 'self' | 'other' | 'none';
+  /** Has every node begin; called on the leader only. What fails is begun without an order. */
+  order(changed: readonly PeerId[]): void;
+}
+
+/** What one pass did on this node. */
+export interface RepairReport {
+  /** Records whose copies were looked at. */
+  readonly checked: number;
+  /** Of those, how many have all copies that the present members allow. */
+  readonly whole: number;
+}
+
+export interface RepairOptions extends RepairPace {
+  /** Between two looks at who is there. */
+  readonly tickMs: number;
+  /** Between two slices of a pass. */
+  readonly pauseMs: number;
+}
+
+export interface RepairerDeps {
+  readonly self: PeerId;
+  /** Of the roster, this node included. */
+  readonly members: () => readonly PeerId[];
+  /** Other members that can be reached now. */
+  readonly present: () => readonly PeerId[];
+  /** Wanted copies of a record now. */
+  readonly copies: () => number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly counters: Counters;
+  /** Records held for others, in slices. */
+  page(after: string): Promise<Page>;
+  /** Records that only the journal has. */
+  journalled(): Promise<readonly Uint8Array[]>;
+  /** Brings the copies of one record up to date. @returns how many there are. */
+  ensure(key: Uint8Array, signal: AbortSignal): Promise<number>;
+}
+
+/** Records looked after at a time. */
+const PARALLEL = 4;
+/** Passes waiting for their turn; more are dropped, and found by the republisher. */
+const MAX_WAITING = 16;
+
+const NOBODY_LEADS: RepairOrders = { standing: () => 'none', order: () => {} };
+
+/** Works between `start` and `stop`. */
+export class Repairer {
+  readonly #options: RepairOptions;
+  readonly #deps: RepairerDeps;
+  #orders = NOBODY_LEADS;
+  #state: RepairState = repairStart([]);
+  #stop = new AbortController();
+  #cancel: Cancel | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(options: RepairOptions, deps: RepairerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** Where there is a leader it decides; until this is called nobody leads. */
+  useOrders(orders: RepairOrders): void {
+    this.#orders = orders;
+  }
+
+  start(): void {
+    this.#stop = new AbortController();
+    const { self, members } = this.#deps;
+    this.#state = repairStart(members().filter((peer) => peer !== self));
+    this.#arm();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#cancel?.();
+    await this.#tail;
+  }
+
+  /**
+   * The leader's order. Changes that this node does not see itself are left out.
+   * @returns what the pass did here; nothing when there was none to do.
+   */
+  async ordered(changed: readonly PeerId[]): Promise<RepairReport> {
+    const reports = this.#feed({ type: 'ordered', now: this.#deps.clock.now(), changed });
+    const [report = { checked: 0, whole: 0 }] = await Promise.all(reports);
+    return report;
+  }
+
+  #arm(): void {
+    const { clock, self } = this.#deps;
+    this.#cancel = clock.after(this.#options.tickMs, () => {
+      if (this.#stop.signal.aborted) return;
+      const present = new Set(this.#deps.present().filter((peer) => peer !== self));
+      const leader = this.#orders.standing();
+      this.#feed({ type: 'tick', now: clock.now(), present, leader });
+      this.#arm();
+    });
+  }
+
+  /** @returns the passes that follow from it. They never reject. */
+  #feed(event: RepairEvent): readonly Promise<RepairReport>[] {
+    const { state, effects } = repairStep(this.#options, this.#state, event);
+    this.#state = state;
+    return effects.flatMap((effect) => this.#run(effect));
+  }
+
+  #run(effect: RepairEffect): readonly Promise<RepairReport>[] {
+    const { log, counters } = this.#deps;
+    if (effect.type === 'order') {
+      log.info({ changed: effect.changed }, 'ordering a repair of the copies of records');
+      this.#orders.order(effect.changed);
+      return [];
+    }
+    if (this.#waiting >= MAX_WAITING) {
+      counters.add('repairDropped');
+      return [];
+    }
+    this.#waiting++;
+    const { signal } = this.#stop;
+    const running = this.#tail.then(() => this.#pass(effect.pass, signal));
+    const ended = running.catch((err: unknown) => {
+      log.warn({ err }, 'a repair of copies ended early');
+      return { checked: 0, whole: 0 };
+    });
+    this.#tail = ended.then(() => this.#waiting--);
+    return [ended];
+  }
+
+  async #pass(pass: RepairPass, signal: AbortSignal): Promise<RepairReport> {
+    const { clock, log, counters, page, journalled } = this.#deps;
+    let report: RepairReport = { checked: 0, whole: 0 };
+    const add = async (keys: readonly Uint8Array[]): Promise<void> => {
+      const { checked, whole } = await this.#slice(keys, pass, signal);
+      report = { checked: report.checked + checked, whole: report.whole + whole };
+    };
+    counters.add('repairPass');
+    await add(await journalled());
+    for (let from: string | undefined = ''; from !== undefined && !signal.aborted; ) {
+      const { keys, next }: Page = await page(from);
+      const before = report.checked;
+      await add(keys);
+      from = next;
+      if (next !== undefined && report.checked > before) {
+        await pause(clock, this.#options.pauseMs, signal);
+      }
+    }
+    if (report.checked > 0) {
+      const { rank, changed } = pass;
+      log.info({ rank, changed: [...changed], ...report }, 'repaired the copies of records');
+    }
+    return report;
+  }
+
+  /** Those of `keys` whose turn it is. */
+  async #slice(
+    keys: readonly Uint8Array[],
+    pass: RepairPass,
+    signal: AbortSignal,
+  ): Promise<RepairReport> {
+    const { self, present, copies, counters, ensure } = this.#deps;
+    const around = { self, present: new Set(present()), copies: copies() };
+    const mine = keys.filter((key) => turnAt(key, pass, around) === pass.rank);
+    let whole = 0;
+    const queue = mine.values();
+    const work = async (): Promise<void> => {
+      for (const key of queue) {
+        if (signal.aborted) return;
+        const wanted = Math.min(copies(), present().length + 1);
+        const reached = (await ensure(key, signal)) >= wanted;
+        counters.add(reached ? 'repaired' : 'repairFailed');
+        if (reached) whole++;
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, work));
+    return { checked: mine.length, whole };
+  }
+}
