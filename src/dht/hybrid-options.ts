@@ -4,6 +4,7 @@
  */
 import type { PeerId } from '../base/brands.ts';
 import type { Clock, KeyValue, Logger, Random } from '../base/ports.ts';
+import type { BreakerPace } from './breaker.ts';
 import type { NetworkStore } from './hybrid-types.ts';
 import type { Journal } from './journal.ts';
 import type { Need } from './quorum.ts';
@@ -56,6 +57,21 @@ export const HYBRID_DEFAULTS: Required<HybridOptions> = {
   queueLimit: 65_536,
   letterLimit: 1_024,
 };
+
+type PaceOptions = Required<
+  Pick<HybridOptions, 'thresholdErrors' | 'backoffMs' | 'openIntervalMs' | 'intervalMs'>
+>;
+
+/** What of it changes at run time. */
+export type HybridTuning = Partial<PaceOptions>;
+
+/** The breaker's part of it. */
+export const paceOf = (o: PaceOptions): BreakerPace => ({
+  thresholdErrors: o.thresholdErrors,
+  backoffMs: o.backoffMs,
+  intervalMs: o.intervalMs,
+  maxBackoffMs: Math.min(o.openIntervalMs, o.intervalMs),
+});
 
 /** Where it stands, for status and metrics. */
 export interface HybridStatus {

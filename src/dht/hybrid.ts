@@ -17,6 +17,8 @@ import {
   type HybridDeps,
   type HybridOptions,
   type HybridStatus,
+  type HybridTuning,
+  paceOf,
 } from './hybrid-options.ts';
 import type { DeadLetter, HybridEvent, Subject } from './hybrid-types.ts';
 import { joinFound } from './join-found.ts';
@@ -38,6 +40,8 @@ import type {
   RecordStore,
   Stored,
 } from './store.ts';
+
+export type { HybridDeps, HybridOptions, HybridStatus };
 
 /** `start` and `stop` concern probes and replay. The two stores stay their opener's to close. */
 export class HybridStore implements RecordStore, Service {
@@ -67,7 +71,7 @@ export class HybridStore implements RecordStore, Service {
     this.#listeners = new Listeners(log);
     const emit = (event: HybridEvent): void => this.#listeners.emit(event);
     this.#watch = new NetworkWatch(
-      { ...given, maxBackoffMs: Math.min(given.openIntervalMs, given.intervalMs) },
+      { ...paceOf(given), probeMs: given.probeMs },
       {
         ...{ network, clock, log },
         opened: (reason) => this.#onOpened(reason),
@@ -80,6 +84,11 @@ export class HybridStore implements RecordStore, Service {
         (await deps.journal.keys()).map((key) => nameOf(deps.rules.of(key))).sort(),
     });
     this.#health = this.#status('degraded', 0, 'not probed yet');
+  }
+
+  /** Changes when the network is given up and how often it is tried; no call is disturbed. */
+  configure(options: HybridTuning): void {
+    this.#watch.configure(paceOf({ ...HYBRID_DEFAULTS, ...options }));
   }
 
   /** Begins to probe, and replays what an earlier run left. @throws DISK_FAILED. */

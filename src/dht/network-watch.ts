@@ -38,7 +38,7 @@ const TROUBLE: ReadonlySet<string> = new Set(['TIMEOUT', 'PEER_UNREACHABLE', 'IN
 
 /** Runs between `start` and `stop`; outside of that the breaker stays as it is. */
 export class NetworkWatch {
-  readonly #pace: BreakerPace & { readonly probeMs: number };
+  #pace: BreakerPace & { readonly probeMs: number };
   readonly #deps: WatchDeps;
   #state: BreakerState = BREAKER_START;
   /** Aborts when the breaker opens; a new one for each time that it is closed. */
@@ -56,6 +56,11 @@ export class NetworkWatch {
   constructor(pace: BreakerPace & { readonly probeMs: number }, deps: WatchDeps) {
     this.#pace = pace;
     this.#deps = deps;
+  }
+
+  /** Holds from the next step on; a timer that runs ends as it was set. */
+  configure(pace: BreakerPace): void {
+    this.#pace = { ...this.#pace, ...pace };
   }
 
   get isOpen(): boolean {

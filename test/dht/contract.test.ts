@@ -1,0 +1,56 @@
+/** The contract, for each backend: on a cluster of three, and on a node alone. */
+import { afterAll } from 'vitest';
+import { HybridStore } from '../../src/dht/hybrid.ts';
+import { LocalRecords } from '../../src/dht/local-records.ts';
+import { needOf } from '../../src/dht/quorum.ts';
+import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { quietLogger } from '../support/world.ts';
+import { type Bench, contract } from './contract.ts';
+import { cluster, type Node, RULES, stopAll } from './support.ts';
+
+afterAll(stopAll);
+
+const shared = { rules: RULES, clock: systemClock, random: systemRandom, log: quietLogger };
+const localOf = ({ id: self, journal, guard, counters }: Node) =>
+  new LocalRecords({ ...shared, self, journal, guard, counters });
+
+const BACKENDS: Record<string, (node: Node, all: readonly Node[]) => Omit<Bench, 'stop'>> = {
+  local: (node) => ({
+    ...{ store: localOf(node), self: node.id, backend: 'mock' },
+    ...{ ack: 'local', holders: [node.id] },
+  }),
+  dht: (node, all) => ({
+    ...{ store: node.store, self: node.id, backend: 'real' },
+    ...{ ack: 'quorum', holders: all.map(({ id }) => id) },
+  }),
+  hybrid: (node, all) => ({
+    ...{ self: node.id, backend: 'hybrid', ack: 'quorum', holders: all.map(({ id }) => id) },
+    store: new HybridStore(
+      { timeoutMs: 20_000, probeMs: 20_000 },
+      {
+        ...shared,
+        ...{ self: node.id, local: localOf(node), network: node.store, journal: node.journal },
+        need: () => needOf(5, all.length),
+        disk: node.level.root.sub('hybrid'),
+      },
+    ),
+  }),
+};
+
+for (const [name, backend] of Object.entries(BACKENDS)) {
+  for (const size of [3, 1]) {
+    contract(`the ${name} backend, ${size === 1 ? 'alone' : `one of ${size}`}`, async () => {
+      const all = await cluster(size, { republishSoonMs: 600_000 });
+      const [node] = all;
+      const bench = backend(node!, all);
+      if (bench.store instanceof HybridStore) await bench.store.start();
+      else await node!.store.start();
+      return {
+        ...bench,
+        async stop() {
+          for (const one of all) await one.stop();
+        },
+      };
+    });
+  }
+}
