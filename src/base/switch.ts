@@ -10,18 +10,13 @@
  * `hybrid` the network one that falls back to the local one.
  * @module
  */
+import type { Backend } from './backend-words.ts';
 import { sha256, utf8Bytes } from './bytes.ts';
 import { BzzzError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import type { Cancel } from './ports.ts';
 
-export const BACKENDS = ['mock', 'real', 'hybrid'] as const;
-
-/** The documented name of a backend. */
-export type Backend = (typeof BACKENDS)[number];
-
-/** What the backends are called in the program's own words. */
-export const BACKEND_SYNONYMS = { local: 'mock', dht: 'real' } as const;
+export { BACKEND_SYNONYMS, BACKENDS, type Backend } from './backend-words.ts';
 
 /** @property percent share of the keys that use `backend`; the others use `mock`. 0 to 100. */
 export interface Choice {

@@ -22,7 +22,7 @@ export interface SwitchedComponent {
   readonly choice: Switch;
   readonly meter: BackendMeter;
   /** Whom `hybrid` asks now. */
-  readonly hybridArm: () => Arm;
+  readonly hybridArm: Arm;
 }
 
 /** One component, as `bzzz backend show` prints it. */
@@ -128,14 +128,15 @@ export class Backends {
   }
 }
 
-function documentOf({ choice, hybridArm }: SwitchedComponent): BackendDocument {
+function documentOf(one: SwitchedComponent): BackendDocument {
+  const { choice } = one;
   const { component, state } = choice;
   const { chosen, isolated, generation, previous } = state;
   const main = mainBackend(state);
   return {
     component,
     backend: chosen.backend,
-    active: main === 'hybrid' ? hybridArm() : main,
+    active: main === 'hybrid' ? one.hybridArm : main,
     percent: chosen.percent,
     ...{ isolated, generation, previous },
   };

@@ -3,8 +3,9 @@
  * @module
  */
 import { BzzzError } from '../base/errors.ts';
+import type { Backend } from '../base/backend-words.ts';
 import type { Role } from '../roster/types.ts';
-import type { Backend, Config, Effective, SettingKey } from './config.ts';
+import type { Config, Effective, SettingKey } from './config.ts';
 import { LAYERS, SETTINGS } from './config.ts';
 import { formatDuration } from './config-values.ts';
 
@@ -65,19 +66,28 @@ export const contradictions = (effective: Effective): readonly string[] =>
   RULES.map((rule) => rule(effective)).filter((text) => text !== undefined);
 
 /**
- * Lets the older switch decide the backend where it stands in a stronger layer: `false` means
- * `mock`; `true` means `real`, or `hybrid` while the fallback is on.
+ * Lets the settings beside the backend decide it where they stand in a stronger layer. The older
+ * switch: `false` means `mock`; `true` means `real`, or `hybrid` while the fallback is on. The
+ * fallback alone, when it is off: `real`, which is what `hybrid` without one would be.
  */
 export function applyAliases(effective: Effective): Effective {
-  const { config, origins } = effective;
+  const { config } = effective;
   const alias = config.useRealDht;
-  if (alias === undefined || rank(effective, 'useRealDht') <= rank(effective, 'dhtBackend')) {
-    return effective;
+  const over = (key: SettingKey): boolean => rank(effective, key) > rank(effective, 'dhtBackend');
+  if (alias !== undefined && over('useRealDht')) {
+    const network: Backend = config.fallbackOnError ? 'hybrid' : 'real';
+    return withBackend(effective, alias ? network : 'mock', 'useRealDht');
   }
-  const network: Backend = config.fallbackOnError ? 'hybrid' : 'real';
-  const origin = origins.get('useRealDht');
+  const isBare = !config.fallbackOnError && config.dhtBackend === 'hybrid';
+  if (isBare && over('fallbackOnError')) return withBackend(effective, 'real', 'fallbackOnError');
+  return effective;
+}
+
+function withBackend(effective: Effective, dhtBackend: Backend, by: SettingKey): Effective {
+  const { config, origins } = effective;
+  const origin = origins.get(by);
   return {
-    config: { ...config, dhtBackend: alias ? network : 'mock' },
+    config: { ...config, dhtBackend },
     origins: origin === undefined ? origins : new Map(origins).set('dhtBackend', origin),
   };
 }

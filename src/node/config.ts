@@ -6,6 +6,8 @@
  * config-rules.ts for what contradicts what.
  * @module
  */
+
+import { BACKEND_SYNONYMS, BACKENDS, type Backend } from '../base/backend-words.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Weights } from '../election/score.ts';
 import { ROLES } from '../roster/types.ts';
@@ -23,10 +25,7 @@ const later = { planned: true } as const;
 const none: readonly string[] = [];
 
 /** `local` and `dht` are what the backends are; `mock` and `real` are their documented names. */
-const backend = is.oneOf(['mock', 'real', 'hybrid'], { local: 'mock', dht: 'real' });
-
-/** Where records go: `mock` is the embedded local store, `real` the network. */
-export type Backend = 'mock' | 'real' | 'hybrid';
+const backend = is.oneOf(BACKENDS, BACKEND_SYNONYMS);
 
 /** Some systems call themselves what no host may be called; the default must be valid. */
 const plainHostName = (text: string): string =>
@@ -133,8 +132,7 @@ export const SETTINGS = {
     'BZZZ_METRICS_ENABLED',
     is.bool,
     true,
-    'collect metrics',
-    later,
+    'answer with metrics when asked for them',
   ),
 
   mdnsEnabled: row(
@@ -176,6 +174,14 @@ export const SETTINGS = {
     { defaultText: '10s' },
   ),
 
+  discoveryBackend: row<Backend>(
+    'discovery.backend',
+    'BZZZ_DISCOVERY_BACKEND',
+    backend,
+    'hybrid',
+    'how peers are found: mock (bootstrap list and known addresses), real or hybrid',
+  ),
+
   dhtBackend: row<Backend>(
     'dht.backend',
     'BZZZ_DHT_BACKEND',
@@ -195,16 +201,14 @@ export const SETTINGS = {
     'BZZZ_FALLBACK_ON_ERROR',
     is.bool,
     true,
-    'fall back to the local store when the network fails',
-    later,
+    'fall back to the local store when the network fails: hybrid, else real',
   ),
   fallbackThresholdErrors: row(
     'dht.fallback.threshold_errors',
     'BZZZ_FALLBACK_THRESHOLD_ERRORS',
     is.integer(1, 1_000),
     3,
-    'failures in a row that open the breaker',
-    later,
+    'failures in a row after which hybrid falls back',
   ),
   fallbackBackoff: row(
     'dht.fallback.backoff_ms',
@@ -212,7 +216,7 @@ export const SETTINGS = {
     is.duration(1, H),
     S,
     'wait before the network is tried again',
-    { defaultText: '1000ms', ...later },
+    { defaultText: '1000ms' },
   ),
   healthCheckInterval: row(
     'dht.health_check_interval',
@@ -228,7 +232,6 @@ export const SETTINGS = {
     is.integer(0, 100),
     100,
     'share of the records that use the network',
-    later,
   ),
   replication: row(
     'dht.replication',

@@ -5,6 +5,7 @@
  */
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Logger } from '../base/ports.ts';
+import { Reloading } from './backends-reload.ts';
 import { programVersion } from './cli/version.ts';
 import type { Config, Effective } from './config.ts';
 import { plannedButSet } from './config.ts';
@@ -24,10 +25,15 @@ const STOP_MS = 4_800;
 
 /**
  * Runs until a signal or the control socket ends it.
+ * @param reload reads the configuration again, for SIGHUP.
  * @throws NOT_INITIALISED before `init` or `join`; what {@link Node.open} throws; BAD_CONFIG when
  * the port is taken.
  */
-export async function runDaemon(config: Config, effective: Effective): Promise<void> {
+export async function runDaemon(
+  effective: Effective,
+  reload: () => Promise<Effective>,
+): Promise<void> {
+  const { config } = effective;
   const log = createLogger({ level: config.logLevel, format: config.logFormat });
   dieOnUnhandled(log);
   const files = await loadFiles(config);
@@ -38,10 +44,11 @@ export async function runDaemon(config: Config, effective: Effective): Promise<v
   const node = await Node.open(files, {
     ...{ effective, version, clock, random: systemRandom, log, events },
   });
+  const reloading = new Reloading(effective, reload, node);
   const control = createControlServer(
     { socketPath: config.controlSocket, version },
     {
-      services: nodeServices(node, effective, end.now),
+      services: nodeServices(node, () => reloading.effective, end.now),
       clock,
       log: log.child({ component: 'control' }),
     },
@@ -49,6 +56,7 @@ export async function runDaemon(config: Config, effective: Effective): Promise<v
   try {
     await control.start();
     await node.start();
+    reloading.listen();
     for (const setting of plannedButSet(effective)) {
       log.warn({ setting }, 'this setting has no effect in this version');
     }

@@ -2,6 +2,7 @@
  * How the parts of a node are, in the documented words.
  * @module
  */
+import { mainBackend } from '../base/switch.ts';
 import type { HealthStatus } from '../dht/store.ts';
 import type { Node } from './node.ts';
 
@@ -25,7 +26,7 @@ export function healthOf(node: Node): readonly HealthStatus[] {
   const duties = node.leadership.duties();
   return [
     of('network', network(node), direct.counters.faults + direct.counters.overloads),
-    of('discovery', discovery(node), 0),
+    discovery(node, last_check),
     of('announce', announce(node), announcer.counters.forged + gossip.counters.rejected),
     of('roster', roster(node), 0),
     of(
@@ -33,7 +34,7 @@ export function healthOf(node: Node): readonly HealthStatus[] {
       election(node),
       duties.reduce((sum, duty) => sum + duty.errors, 0),
     ),
-    node.records.dht.health,
+    node.records.backends.health,
     of('mpc', mpc(node), 0),
   ];
 }
@@ -43,10 +44,26 @@ function network({ network }: Node): Finding {
   return { status: 'failed', reason: 'no address to be reached at' };
 }
 
-function discovery({ network }: Node): Finding {
+/** Of the last sweep; a backend that hears nothing of members that are missing has failed. */
+function discovery({ network }: Node, now: string): HealthStatus {
+  const { choice, live, trouble } = network.discovery;
+  const backend = mainBackend(choice.state);
+  const { last } = live;
   const peers = network.peers();
   const missing = peers.filter((peer) => !peer.connected).length;
-  return missing === 0 ? HEALTHY : degraded(`${missing} of ${peers.length} members not connected`);
+  const away = `${missing} of ${peers.length} members not connected`;
+  const found: Finding =
+    trouble !== undefined
+      ? { status: backend === 'real' ? 'failed' : 'degraded', reason: trouble }
+      : missing === 0
+        ? HEALTHY
+        : degraded(away);
+  return {
+    ...{ component: 'discovery', backend, ...found },
+    last_check: last === undefined ? now : new Date(last.wallMs).toISOString(),
+    error_count: live.errors,
+    latency_ms: Math.round((last?.ms ?? 0) * 10) / 10,
+  };
 }
 
 function announce({ network }: Node): Finding {

@@ -22,8 +22,6 @@ export interface MetricsInput {
   readonly process: { readonly residentBytes: number; readonly cpuSeconds: number };
 }
 
-export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
-
 const HEALTH_VALUE = { healthy: 1, degraded: 0.5, failed: 0 } as const;
 
 /** One registry a scrape: every value has its owner elsewhere, and none can go stale here. */

@@ -5,26 +5,36 @@
 import type { PeerId } from '../base/brands.ts';
 import { toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { decodeLeaderCertificate } from '../election/certificate.ts';
 import type { TermRecord } from '../election/history.ts';
 import type { ElectionService } from '../election/service.ts';
 import type { Entry } from '../roster/entry.ts';
 import type { RosterService } from '../roster/service.ts';
-import type { Resolved } from '../ucxl/resolver.ts';
+import { gather } from '../ucxl/content.ts';
+import type { Opened } from '../ucxl/resolver.ts';
+import { backendServices } from './backends-services.ts';
 import { describeConfig, type Effective } from './config.ts';
 import { healthOf } from './health.ts';
 import { type Node, removedError } from './node.ts';
 import type { InviteRequest, NodeServices, PeerDocument, ResolveDocument } from './services.ts';
 import { warningsOf } from './warnings.ts';
 
-/** @param shutdown drains and ends the process. */
-export function nodeServices(node: Node, effective: Effective, shutdown: () => void): NodeServices {
+/**
+ * @param effective the settings in force, as they were read last.
+ * @param shutdown drains and ends the process.
+ */
+export function nodeServices(
+  node: Node,
+  effective: () => Effective,
+  shutdown: () => void,
+): NodeServices {
   const { party, roster, records, leadership, deps } = node;
   return {
     events: deps.events,
     status: async () => statusOf(node),
     async health() {
-      await records.dht.probe();
+      await records.backends.probe();
       return healthOf(node);
     },
     unready: () => node.unready(),
@@ -72,14 +82,17 @@ export function nodeServices(node: Node, effective: Effective, shutdown: () => v
     sessions: () => party.sessions(),
     session: (id) => party.session(id),
     cancelSession: (id) => party.cancel(id),
-    resolve: async (address) => metaOf(await records.resolver.resolve(address)),
+    resolve: async (address) => metaOf(await records.resolver.open(address)),
+    read: async (address, signal) => (await records.resolver.open(address)).read(signal),
     async get(address) {
-      const found = await records.resolver.resolve(address);
-      return { meta: metaOf(found), bytes: found.bytes };
+      const found = await records.resolver.open(address);
+      if (found.size > LIMITS.jsonContentBytes) throw tooLargeForJson(found.size);
+      return { meta: metaOf(found), bytes: await gather(found.read(), found.size) };
     },
     put: (address, bytes, require) =>
       records.resolver.putContent(address, bytes, require === undefined ? {} : { require }),
-    config: () => describeConfig(effective),
+    config: () => describeConfig(effective()),
+    ...backendServices(node, effective),
     shutdown,
   } satisfies NodeServices & { roster: unknown };
 
@@ -215,4 +228,9 @@ async function invite(node: Node, request: InviteRequest): ReturnType<NodeServic
   return { invitation: text, expiresAt: new Date(expiresAt).toISOString() };
 }
 
-const metaOf = ({ bytes: _bytes, ...meta }: Resolved): ResolveDocument => meta;
+const metaOf = ({ read: _read, ...meta }: Opened): ResolveDocument => meta;
+
+const tooLargeForJson = (size: number): BzzzError =>
+  new BzzzError('TOO_LARGE', `${size} bytes are too many for a JSON document`, {
+    hint: 'use `bzzz get` without --json, or GET /v1/records/content',
+  });

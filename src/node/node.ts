@@ -25,6 +25,8 @@ import type { Genesis } from '../roster/genesis.ts';
 import type { Invitation } from '../roster/invitation.ts';
 import { InvitationBook } from '../roster/invitation-book.ts';
 import { RosterService } from '../roster/service.ts';
+import { Backends } from './backends.ts';
+import { hybridOptions, Tuning } from './backends-tuning.ts';
 import type { Config, Effective } from './config.ts';
 import { checkAgainstRoster } from './config-rules.ts';
 import type { DataDirPaths } from './datadir.ts';
@@ -73,6 +75,9 @@ export class Node {
   readonly party: Party;
   readonly network: Network;
   readonly leadership: Leadership;
+  /** Which backends serve this node, and how that is changed. */
+  readonly backends: Backends;
+  readonly tuning: Tuning;
   /** Why a joining node will never be admitted. */
   joinRefusal: BzzzError | undefined;
   readonly #ends: Cancel[] = [];
@@ -90,6 +95,8 @@ export class Node {
     this.party = parts.party;
     this.network = parts.network;
     this.leadership = parts.leadership;
+    this.backends = parts.backends;
+    this.tuning = parts.tuning;
   }
 
   /**
@@ -123,12 +130,14 @@ export class Node {
   async start(): Promise<void> {
     const { roster, party, network, records, deps } = this;
     await party.start();
-    await records.dht.start();
+    await records.backends.start();
+    await records.content.start();
     await network.start();
     await this.leadership.start();
     this.#ends.push(
       roster.onChange((view) => {
-        records.dht.membersChanged();
+        records.backends.membersChanged();
+        records.content.membersChanged();
         deps.events.emit('roster.changed', { epoch: view.epoch, members: view.members.size });
         this.#announce();
         this.#probeSoon();
@@ -162,7 +171,8 @@ export class Node {
     this.#announcement?.();
     await this.leadership.stop();
     await this.party.stop();
-    await this.records.dht.stop();
+    await this.records.content.stop();
+    await this.records.backends.stop();
     await this.network.stop();
     await this.roster.close();
     await this.store.close();
@@ -212,13 +222,13 @@ export class Node {
 
   #probeEvery(): void {
     this.#probe?.();
-    const { healthCheckInterval } = this.deps.effective.config;
-    this.#probe = this.deps.clock.after(healthCheckInterval, () => this.#probeNow());
+    const { healthCheckMs } = this.tuning;
+    this.#probe = this.deps.clock.after(healthCheckMs, () => this.#probeNow());
   }
 
   #probeNow(): void {
     // `probe` reports failures in its result; it rejects only when the node is stopping.
-    this.records.dht.probe().then(
+    this.records.backends.probe().then(
       ({ status }) => (status === 'healthy' ? this.#probeEvery() : this.#probeSoon(PROBE_AGAIN_MS)),
       (error: unknown) => this.deps.log.debug({ error: String(error) }, 'probe ended'),
     );
@@ -240,6 +250,8 @@ interface Parts {
   readonly party: Party;
   readonly network: Network;
   readonly leadership: Leadership;
+  readonly backends: Backends;
+  readonly tuning: Tuning;
 }
 
 async function openOn(
@@ -257,14 +269,18 @@ async function openOn(
   const invitations = new InvitationBook({
     ...{ store: store.root.sub('invitations'), roster, signer, random, clock },
   });
+  const emit: EventLog['emit'] = (kind, data) => events.emit(kind, data);
+  const tuning = new Tuning(config);
   const plan = planRecords(recordsOptions(config), {
-    ...{ store, journal: store.root.sub('records'), roster, clock, random, log: logOf('dht') },
+    ...{ store, roster, clock, random, log: logOf('dht'), emit },
+    ...{ journal: store.root.sub('records'), waiting: store.root.sub('hybrid') },
   });
   let node: Node | undefined;
   const network = await Network.create(
     {
       ...(await networkOptions(files, deps)),
       boot,
+      fallbackThreshold: () => tuning.thresholdErrors,
       state: {
         partyReady: false,
         draining: false,
@@ -277,14 +293,14 @@ async function openOn(
     {
       ...{ roster, invitations, signer, clock, random, log: logOf('network') },
       ...{ store: store.root.sub('network'), kad: plan.kad, datastore: plan.guard },
-      emit: (kind, data) => events.emit(kind, data),
+      emit,
       joinRefused: (reason) => {
         if (node !== undefined) node.joinRefusal = reason;
       },
       ...(config.electionEnabled ? { election: lateElection(() => node) } : {}),
     },
   );
-  const records = plan.open(network.host.services.dht);
+  const records = plan.open(network.host.services.dht, network);
   const { clusterId } = roster.view;
   const self = signer.peerId;
   const source =
@@ -315,14 +331,18 @@ async function openOn(
       logger: logOf('mpc'),
       pool: createPool(view, () => roster.view),
       records: recordsPort(records),
-      emit: (kind, data) => events.emit(kind, data),
+      emit,
     },
   );
   const leadership = await Leadership.open({
     ...{ config, roster, network, records, signer, clock, random, logOf },
-    ...{ store: store.root, party: () => party, emit: (kind, data) => events.emit(kind, data) },
+    ...{ store: store.root, party: () => party, emit },
   });
-  node = make({ store, roster, invitations, records, party, network, leadership });
+  const components = [records.backends, network.discovery];
+  const backends = new Backends({ components, emit, log: logOf('backends') });
+  node = make({
+    ...{ store, roster, invitations, records, party, network, leadership, backends, tuning },
+  });
   forgetInvitationOnceAdmitted(node, files, log);
   return node;
 }
@@ -358,6 +378,8 @@ async function openRoster(store: Store, files: NodeFiles, deps: NodeDeps): Promi
 function recordsOptions(config: Config) {
   return {
     dht: { replication: config.replication, republishMs: config.republishInterval },
+    hybrid: hybridOptions(config),
+    choice: { backend: config.dhtBackend, percent: config.rolloutPercent },
     resolver: {
       cacheEnabled: config.cacheEnabled,
       cacheMaxBytes: config.cacheMaxBytes,
@@ -381,6 +403,7 @@ async function networkOptions({ key, invitation }: NodeFiles, deps: NodeDeps) {
     maxConnections: config.maxConnections,
     mdns: config.mdnsEnabled,
     discoveryRefreshMs: config.discoveryRefresh,
+    discoveryBackend: config.discoveryBackend,
     announceIntervalMs: config.announceInterval,
   };
 }

@@ -4,9 +4,12 @@
  * @module
  */
 import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
+import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random } from '../base/ports.ts';
+import type { Choice } from '../base/switch.ts';
 import { Counters } from '../dht/counters.ts';
 import { RecordGuard } from '../dht/guard.ts';
+import type { HybridOptions } from '../dht/hybrid-options.ts';
 import { Journal } from '../dht/journal.ts';
 import { type DhtOptions, DhtStore } from '../dht/kad.ts';
 import { kadInit } from '../dht/options.ts';
@@ -23,34 +26,45 @@ import { recordNamespaces } from '../ucxl/namespaces.ts';
 import type { RecordRules } from '../ucxl/records.ts';
 import { Resolver, type ResolverOptions } from '../ucxl/resolver.ts';
 import { rosterKind } from '../ucxl/roster-kind.ts';
+import { RecordBackends } from './backends-records.ts';
+import { Content } from './content.ts';
+import type { BlockStreamsDeps } from './net/block-streams.ts';
+import { protocolNames } from './net/protocols.ts';
 import type { Store } from './store.ts';
 
 export interface RecordsOptions {
   readonly dht: DhtOptions;
   readonly resolver: ResolverOptions;
+  readonly hybrid: HybridOptions;
+  /** The backend to begin with. */
+  readonly choice: Choice;
 }
 
 export interface RecordsDeps {
   readonly store: Store;
-  /** A namespace of its own. */
+  /** A namespace of its own, and one for what waits for the network. */
   readonly journal: KeyValue;
+  readonly waiting: KeyValue;
   readonly roster: RosterService;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
 }
 
 /** What libp2p needs before there is a DHT, and what becomes of it once there is. */
 export interface RecordsPlan {
   readonly kad: KadDHTInit;
   readonly guard: RecordGuard;
-  open(kad: KadDHT): Records;
+  open(kad: KadDHT, streams: BlockStreamsDeps): Records;
 }
 
 /** The open record layer. */
 export interface Records {
-  readonly dht: DhtStore;
+  readonly backends: RecordBackends;
+  readonly counters: Counters;
   readonly resolver: Resolver;
+  readonly content: Content;
 }
 
 /** Lays down rules and guard; nothing is opened or started. */
@@ -64,23 +78,44 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   return {
     kad: kadInit(roster.view.tag, namespaces, counters),
     guard,
-    open(kad) {
-      const members = () => [...roster.view.members.keys()];
-      const shared = { rules, guard, kad, clock, random, log, counters };
+    open(kad, streams) {
+      const { self } = roster;
+      const shared = { self, rules, guard, clock, random, log, counters };
       const ownWrites = new Journal({ disk: journal, ...shared });
-      const own = { self: roster.self, members, journal: ownWrites };
-      const dht = new DhtStore(options.dht, { ...own, ...shared });
+      const replication = options.dht.replication ?? LIMITS.replication;
+      const backends = new RecordBackends(
+        { choice: options.choice, hybrid: options.hybrid, replication },
+        {
+          ...{ ...shared, journal: ownWrites, disk: deps.waiting, emit: deps.emit },
+          members: () => [...roster.view.members.keys()],
+          dht: (members) =>
+            new DhtStore(options.dht, { ...shared, journal: ownWrites, kad, members }),
+        },
+      );
+      const content = new Content(
+        { replication, ...republishing(options.dht) },
+        {
+          ...{ ...shared, kad, streams, disk: store.root.sub('blocks') },
+          protocol: protocolNames(roster.view.tag).blocks,
+          members: () => (backends.store.usesNetwork ? [...roster.view.members.keys()] : [self]),
+        },
+      );
+      backends.choice.onChange(() => content.membersChanged());
       const resolver = new Resolver(options.resolver, {
-        store: dht,
+        store: backends.store,
+        pieces: content.blocks,
         rules: recordRules,
         self: roster.self,
         clock,
         logger: log,
       });
-      return { dht, resolver };
+      return { backends, resolver, counters, content };
     },
   };
 }
+
+const republishing = ({ republishMs }: DhtOptions) =>
+  republishMs === undefined ? {} : { republishMs };
 
 function rulesOf(roster: RosterService, counters: Counters): RecordRules {
   const { clusterId, clusterName } = roster.view;

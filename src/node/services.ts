@@ -3,14 +3,24 @@
  * to these calls and nothing else. Results are the JSON documents of docs/cli.md.
  * @module
  */
+import type { BackendMetrics } from '../base/backend-meter.ts';
+import type { Backend } from '../base/backend-words.ts';
 import type { HealthStatus } from '../dht/store.ts';
 import type { JobDocument, JobKind } from '../election/jobs/types.ts';
 import type { KeyDocument, SessionDocument, SignDocument } from '../mpc/party-documents.ts';
 import type { PolicyMode } from '../mpc/types.ts';
 import type { Role } from '../roster/types.ts';
+import type { BackendDocument } from './backends.ts';
 import type { EventLog } from './events.ts';
 
-export type { JobDocument, KeyDocument, SessionDocument, SignDocument };
+export type {
+  BackendDocument,
+  BackendMetrics,
+  JobDocument,
+  KeyDocument,
+  SessionDocument,
+  SignDocument,
+};
 
 export interface StatusDocument {
   readonly version: string;
@@ -173,6 +183,12 @@ export interface PutDocument {
   readonly pending: number;
 }
 
+/** @property percent 100 when absent. */
+export interface BackendRequest {
+  readonly backend: Backend;
+  readonly percent?: number;
+}
+
 /** Everything an operator can do to a node. Each call may throw a BzzzError. */
 export interface NodeServices {
   readonly events: EventLog;
@@ -220,13 +236,26 @@ export interface NodeServices {
   cancelSession(id: string): Promise<SessionDocument>;
   resolve(address: string): Promise<ResolveDocument>;
   get(address: string): Promise<{ readonly meta: ResolveDocument; readonly bytes: Uint8Array }>;
+  /** The bytes of any size, as they come. */
+  read(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   put(
     address: string,
-    bytes: Uint8Array,
+    bytes: Uint8Array | AsyncIterable<Uint8Array>,
     require: 'local' | 'one' | 'quorum' | undefined,
   ): Promise<PutDocument>;
   /** Every effective setting with its origin; secrets are paths, never contents. */
   config(): readonly { readonly key: string; readonly value: unknown; readonly origin: string }[];
+  backends(): readonly BackendDocument[];
+  /** @throws NOT_FOUND for a component without backends. */
+  setBackend(component: string, request: BackendRequest): BackendDocument;
+  /** Serves it locally until it is set or rolled back. @throws NOT_FOUND. */
+  isolate(component: string): BackendDocument;
+  /** The component that was changed last when none is named. @throws NOT_FOUND, CONFLICT. */
+  rollbackBackend(component?: string): BackendDocument;
+  /** @throws NOT_FOUND when metrics are switched off. */
+  metrics(): readonly BackendMetrics[];
+  /** Prometheus text. @throws NOT_FOUND when metrics are switched off. */
+  metricsText(): Promise<string>;
   /** Drains and ends the process. */
   shutdown(): void;
 }

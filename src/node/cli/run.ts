@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import type { Act } from './command.ts';
 import { binder, planned } from './command.ts';
+import { addBackends } from './commands/backends.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLeader } from './commands/leader.ts';
@@ -20,8 +21,8 @@ import { failureJson, failureLines } from './failure-text.ts';
 
 /** Commands of the contract that come with later versions. */
 const PLANNED = [
-  ...['rm', 'history', 'discover', 'watch', 'metrics', 'audit', 'doctor', 'bundle'],
-  ...['backend', 'isolate', 'backup', 'restore'],
+  ...['rm', 'history', 'discover', 'watch', 'audit', 'doctor', 'bundle'],
+  ...['backup', 'restore'],
 ];
 
 /** Waits so long for what was interrupted to end by itself; the demo has daemons to stop. */
@@ -52,6 +53,7 @@ function buildProgram(act: Act, io: Io): Command {
   addSessions(program, act);
   addRecords(program, act);
   addJobs(program, act);
+  addBackends(program, act);
   addLocal(program, act);
   for (const name of PLANNED) planned(program, name);
   return program;

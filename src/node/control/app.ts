@@ -12,23 +12,26 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Clock, Logger } from '../../base/ports.ts';
 import type { NodeServices } from '../services.ts';
 import { readBody } from './body.ts';
+import { bodyOfParts, bodyParts } from './content.ts';
 import { eventStream, parseEventId } from './event-stream.ts';
 import { type FailureContext, failureDocument, ucxiDocument } from './failure.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Call, Route } from './route.ts';
+import { backendRoutes } from './routes-backends.ts';
 import { keyRoutes } from './routes-keys.ts';
 import { leaderRoutes } from './routes-leader.ts';
 import { nodeRoutes } from './routes-node.ts';
 import { recordRoutes } from './routes-records.ts';
 import { rosterRoutes } from './routes-roster.ts';
 
-/** Every route but the two that answer in their own form: events and readiness. */
+/** Every route but those that answer in their own form: events, readiness, Prometheus text. */
 export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...rosterRoutes,
   ...leaderRoutes,
   ...keyRoutes,
   ...recordRoutes,
+  ...backendRoutes,
 ];
 
 /** What the application needs of its server. */
@@ -45,6 +48,9 @@ export interface AppDependencies {
 type Env = { Bindings: { incoming: IncomingMessage; outgoing: ServerResponse } };
 type Ctx = Context<Env>;
 
+/** The text format of Prometheus. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
 /** Builds the application; one for the life of a server. */
 export function createApp(deps: AppDependencies): Hono<Env> {
   const app = new Hono<Env>();
@@ -53,7 +59,12 @@ export function createApp(deps: AppDependencies): Hono<Env> {
   }
   const run = randomBytes(6).toString('hex');
   app.get('/v1/events', (c) => serveEvents(deps, run, c));
+  app.get('/v1/records/content', (c) => serveContent(deps, c));
   app.get('/readyz', (c) => serveReadiness(deps, c));
+  app.get('/metrics', async (c) => {
+    const text = await deps.services.metricsText();
+    return c.body(text, 200, { 'content-type': METRICS_TYPE });
+  });
   const document = openApiDocument(ROUTES, deps.version);
   app.get('/openapi.json', (c) => c.json(document));
   app.notFound((c) => {
@@ -100,16 +111,17 @@ function refuse(deps: AppDependencies, c: Ctx, error: BzzzError, at: FailureCont
 async function callOf(deps: AppDependencies, route: Route, c: Ctx): Promise<Call> {
   const { incoming, outgoing } = c.env;
   const query = checked('query', route.query, c.req.query());
-  const { json, octets } = await bodyOf(route, incoming);
+  const { json, octets, parts } = await bodyOf(route, incoming);
   return {
     services: deps.services,
     params: c.req.param(),
     query,
     body:
-      route.body === undefined || octets !== undefined
+      route.body === undefined || octets !== undefined || parts !== undefined
         ? undefined
         : checked('body', route.body, json),
     octets,
+    parts,
     signal: signalOf(outgoing),
   };
 }
@@ -131,7 +143,7 @@ function signalOf(outgoing: ServerResponse): AbortSignal {
 async function bodyOf(
   route: Route,
   incoming: IncomingMessage,
-): Promise<{ json?: unknown; octets?: Uint8Array }> {
+): Promise<{ json?: unknown; octets?: Uint8Array; parts?: AsyncIterable<Uint8Array> }> {
   if (route.body === undefined) return {};
   const type = (incoming.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
   const octets = route.octets && type === 'application/octet-stream';
@@ -140,6 +152,7 @@ async function bodyOf(
       hint: `send application/json${route.octets ? ' or application/octet-stream' : ''}`,
     });
   }
+  if (octets && route.inParts) return { parts: bodyParts(incoming) };
   const bytes = await readBody(incoming, LIMITS.controlBodyBytes);
   if (octets) return { octets: bytes };
   try {
@@ -156,6 +169,19 @@ function checked(what: string, schema: z.ZodType, value: unknown): unknown {
   const issue = result.error.issues[0];
   const path = issue?.path.join('.') ?? '';
   throw new BzzzError('BAD_REQUEST', `${what}${path === '' ? '' : ` ${path}`}: ${issue?.message}`);
+}
+
+/** Content of any size, as octets. */
+async function serveContent(deps: AppDependencies, c: Ctx): Promise<Response> {
+  const at = contextOf(deps, c, true);
+  try {
+    const address = c.req.query('address');
+    if (address === undefined) throw new BzzzError('BAD_REQUEST', 'no address is named');
+    const parts = await deps.services.read(address, signalOf(c.env.outgoing));
+    return c.body(await bodyOfParts(parts), 200, { 'content-type': 'application/octet-stream' });
+  } catch (thrown) {
+    return refuse(deps, c, toBzzzError(thrown), at);
+  }
 }
 
 function serveEvents(deps: AppDependencies, run: string, c: Ctx): Response {

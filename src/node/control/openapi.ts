@@ -88,17 +88,38 @@ const stream = {
   },
 };
 
+const contentOctets = {
+  summary: 'The bytes at an address, of any size',
+  parameters: [{ name: 'address', in: 'query', required: true, schema: { type: 'string' } }],
+  responses: {
+    200: {
+      description: 'the bytes; an answer that breaks off is not all of them',
+      content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+    },
+  },
+};
+
 const readiness = {
   summary: 'Whether this node takes sessions',
   parameters: [{ name: 'verbose', in: 'query', required: false, schema: { type: 'string' } }],
   responses: { 200: { description: 'ready' }, 503: { description: 'not ready, with reasons' } },
 };
 
+const prometheus = {
+  summary: 'Figures in the text format of Prometheus',
+  responses: {
+    200: { description: 'figures', content: { 'text/plain': { schema: { type: 'string' } } } },
+    404: { description: 'metrics are switched off' },
+  },
+};
+
 /** The whole document. */
 export function openApiDocument(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, object>> = {
     '/v1/events': { get: stream },
+    '/v1/records/content': { get: contentOctets },
     '/readyz': { get: readiness },
+    '/metrics': { get: prometheus },
   };
   for (const route of routes) {
     const path = templateOf(route.path);

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from 'zod';
+import { BACKEND_SYNONYMS, BACKENDS } from '../../base/backend-words.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { JOB_KINDS, JOB_STATES, jobField } from '../../election/jobs/types.ts';
 import { POLICIES, SUITES } from '../../mpc/types.ts';
@@ -32,9 +33,11 @@ export const address = text(LIMITS.addressBytes);
 /** How bytes stand in a JSON request. */
 export const encoding = z.enum(['hex', 'base64', 'utf8']).default('hex');
 
+const backend = z.enum(BACKENDS);
+
 export const health = z.strictObject({
   component: z.string(),
-  backend: z.enum(['mock', 'real', 'hybrid']),
+  backend,
   status: z.enum(['healthy', 'degraded', 'failed']),
   last_check: time,
   error_count: count,
@@ -287,6 +290,44 @@ export const setting = z.strictObject({
   key: z.string(),
   value: z.unknown(),
   origin: z.string(),
+});
+
+const percent = z.int().min(0).max(100);
+
+export const backendState = z.strictObject({
+  component: z.string(),
+  backend,
+  active: z.enum(['mock', 'real']),
+  percent,
+  isolated: z.boolean(),
+  generation: count,
+  previous: z.array(z.strictObject({ backend, percent })),
+});
+
+const SYNONYMS: Readonly<Record<string, (typeof BACKENDS)[number]>> = BACKEND_SYNONYMS;
+
+/** `local` and `dht` are taken as well as the documented words. */
+export const backendRequest = z.strictObject({
+  backend: z
+    .enum([...BACKENDS, 'local', 'dht'])
+    .transform((word) => SYNONYMS[word] ?? word)
+    .pipe(backend),
+  percent: percent.exactOptional(),
+});
+/** Without `component` the one that was changed last. */
+export const rollbackRequest = z.strictObject({ component: reference.exactOptional() });
+
+const rate = z.number().min(0).max(1);
+export const metrics = z.strictObject({
+  component: z.string(),
+  mock_requests: count,
+  real_requests: count,
+  fallback_events: count,
+  recovery_events: count,
+  avg_latency_mock: z.number().meta({ description: 'ms' }),
+  avg_latency_real: z.number().meta({ description: 'ms' }),
+  error_rate_mock: rate,
+  error_rate_real: rate,
 });
 
 /** What every refused request is answered with. */

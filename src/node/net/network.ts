@@ -80,7 +80,7 @@ export interface NetworkDeps {
   /** From `dht/options.ts` and `dht/guard.ts`. */
   readonly kad: HostDeps['kad'];
   readonly datastore: HostDeps['datastore'];
-  /** Event log: `peer.connected`, `identity.copied`, `join.refused`, `discovery.fallback`, ... */
+  /** Event log: `peer.connected`, `identity.copied`, `join.refused`, `backend.fallback`, ... */
   readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
   /** The invitation is of no use any more. */
   readonly joinRefused: (reason: BzzzError) => void;
@@ -217,7 +217,7 @@ export class Network implements Service {
         finder: finderOf(host.services.dht),
         store: deps.store,
         found: (peer, fresh) => this.peering.hint(peer, fresh),
-        changed: (change) => deps.emit(`discovery.${change}`, {}),
+        changed: (change) => deps.emit(`backend.${change}`, { component: 'discovery' }),
       },
     );
     this.peering = new Peering(

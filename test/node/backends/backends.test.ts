@@ -22,7 +22,9 @@ function world() {
   const one = (name: string) => ({
     choice: new Switch(name, { backend: 'hybrid', percent: 100 }),
     meter: new BackendMeter(name, () => NONE),
-    hybridArm: () => arm.now,
+    get hybridArm() {
+      return arm.now;
+    },
   });
   const backends = new Backends({
     components: [one('dht'), one('discovery')],

@@ -162,8 +162,8 @@ describe('config', () => {
   });
 
   it('check names what is wrong, its source and the nearest key', async () => {
-    const good = await run(['config', 'check', '--json'], { BZZZ_ROLLOUT_PERCENT: '7' });
-    expect(JSON.parse(good.stdout)).toEqual({ ok: true, unused: ['env BZZZ_ROLLOUT_PERCENT'] });
+    const good = await run(['config', 'check', '--json'], { BZZZ_DELEGATE_TTL: '7m' });
+    expect(JSON.parse(good.stdout)).toEqual({ ok: true, unused: ['env BZZZ_DELEGATE_TTL'] });
     const bad = await run(['config', 'check'], { BZZZ_LOG_LEVLE: 'info' });
     expectFailure(bad, 2, /env BZZZ_LOG_LEVLE.*BZZZ_LOG_LEVEL/, 'BAD_CONFIG');
   });

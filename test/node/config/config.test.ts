@@ -70,6 +70,7 @@ const TABLE: { readonly [K in SettingKey]: readonly [set: string, becomes: unkno
     announceInterval: ['250ms', 250, '31s'],
     dhtBackend: ['mock', 'mock', 'cloud'],
     useRealDht: ['true', true, 'perhaps'],
+    discoveryBackend: ['local', 'mock', 'paper'],
     fallbackOnError: ['false', false, 'x'],
     fallbackThresholdErrors: ['7', 7, '0'],
     fallbackBackoff: ['2s', 2_000, '1 fortnight'],
@@ -158,6 +159,7 @@ describe('environment (R122)', () => {
       mdnsEnabled: true,
       discoveryRefresh: 30_000,
       announceInterval: 10_000,
+      discoveryBackend: 'hybrid',
       dhtBackend: 'hybrid',
       fallbackOnError: true,
       fallbackThresholdErrors: 3,
@@ -343,6 +345,8 @@ describe('BZZZ_USE_REAL_DHT (R62)', () => {
     [{ BZZZ_USE_REAL_DHT: 'false' }, 'mock'],
     [{ BZZZ_USE_REAL_DHT: 'true' }, 'hybrid'],
     [{ BZZZ_USE_REAL_DHT: 'true', BZZZ_FALLBACK_ON_ERROR: 'false' }, 'real'],
+    [{ BZZZ_FALLBACK_ON_ERROR: 'false' }, 'real'],
+    [{ BZZZ_FALLBACK_ON_ERROR: 'false', BZZZ_DHT_BACKEND: 'local' }, 'mock'],
     [{ BZZZ_DHT_BACKEND: 'local' }, 'mock'],
     [{ BZZZ_DHT_BACKEND: 'dht' }, 'real'],
     [{ BZZZ_DHT_BACKEND: 'real', BZZZ_USE_REAL_DHT: 'true' }, 'real'],
@@ -465,8 +469,8 @@ describe('values', () => {
   it('lists settings that nothing acts on yet, but only where somebody set them', async () => {
     expect(plannedButSet(await load())).toEqual([]);
     expect(plannedButSet(await load({ BZZZ_MIN_TERM: '1s', BZZZ_AUTO_PROMOTE: 'no' }))).toEqual([]);
-    expect(plannedButSet(await load({ BZZZ_ROLLOUT_PERCENT: '5' }))).toEqual([
-      'env BZZZ_ROLLOUT_PERCENT',
+    expect(plannedButSet(await load({ BZZZ_DELEGATE_TTL: '5m' }))).toEqual([
+      'env BZZZ_DELEGATE_TTL',
     ]);
   });
 

@@ -2,6 +2,8 @@
 import { BzzzError } from '../../../src/base/errors.ts';
 import { EventLog } from '../../../src/node/events.ts';
 import type {
+  BackendDocument,
+  BackendMetrics,
   JobDocument,
   KeyDocument,
   LeaderDocument,
@@ -12,6 +14,7 @@ import type {
   TermDocument,
 } from '../../../src/node/services.ts';
 import { systemClock } from '../../../src/node/system.ts';
+import { once, type Source } from '../../../src/ucxl/content.ts';
 
 export const PEER_A = '12D3KooWGyJpJDvJyEKWZ1mWBBvcVfEAc5K5mWvm1d8dS2nQ7vQb';
 export const PEER_B = '12D3KooWLr1gYejUTeriAsSu6roR2aQ423G3Q4fFTqzqSwTsMz9n';
@@ -129,11 +132,39 @@ const HEALTH = {
   latency_ms: 3,
 } as const;
 
+export const BACKEND: BackendDocument = {
+  component: 'dht',
+  backend: 'hybrid',
+  active: 'real',
+  percent: 100,
+  isolated: false,
+  generation: 3,
+  previous: [{ backend: 'mock', percent: 100 }],
+};
+
+export const METRICS: BackendMetrics = {
+  component: 'dht',
+  mock_requests: 3,
+  real_requests: 5,
+  fallback_events: 2,
+  recovery_events: 1,
+  avg_latency_mock: 0.4,
+  avg_latency_real: 14,
+  error_rate_mock: 0,
+  error_rate_real: 0.25,
+};
+
 export interface FakeNode extends NodeServices {
   readonly calls: [name: string, ...args: unknown[]][];
   /** Replaces one answer. */
   set<K extends keyof NodeServices>(name: K, fn: NodeServices[K]): void;
   reasons: string[];
+}
+
+async function whole(source: Source): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of source instanceof Uint8Array ? once(source) : source) parts.push(part);
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 export function fakeNode(): FakeNode {
@@ -221,8 +252,9 @@ export function fakeNode(): FakeNode {
       return META;
     },
     get: async () => ({ meta: META, bytes: Uint8Array.of(0, 255, 10) }),
-    put: async (address, bytes, require) =>
-      note('put', [address, bytes, require], {
+    read: async () => once(Uint8Array.of(0, 255, 10)),
+    put: async (address, source, require) =>
+      note('put', [address, await whole(source), require], {
         address,
         version: null,
         pin: 'bafkreia',
@@ -230,6 +262,15 @@ export function fakeNode(): FakeNode {
         holders: [PEER_A],
         pending: 0,
       }),
+    backends: () => [BACKEND],
+    setBackend: (component, request) => {
+      if (component !== 'dht') throw new BzzzError('NOT_FOUND', `no component ${component}`);
+      return note('setBackend', [component, request], { ...BACKEND, backend: request.backend });
+    },
+    isolate: (component) => note('isolate', [component], { ...BACKEND, isolated: true }),
+    rollbackBackend: (...component) => note('rollbackBackend', component, BACKEND),
+    metrics: () => [METRICS],
+    metricsText: async () => 'bzzz_info{version="0.1.0"} 1\n',
     config: () => [{ key: 'log.level', value: 'info', origin: 'default' }],
     shutdown: () => note('shutdown', [], undefined),
   };

@@ -56,6 +56,11 @@ const GOOD: Record<string, [path: string, body?: unknown]> = {
   'POST /v1/sessions/:id/cancel': ['/v1/sessions/efef/cancel'],
   'GET /v1/records/resolve': [`/v1/records/resolve?address=${ADDRESS}`],
   'GET /v1/records/get': [`/v1/records/get?address=${ADDRESS}`],
+  'GET /v1/backends': ['/v1/backends'],
+  'POST /v1/backends/rollback': ['/v1/backends/rollback', {}],
+  'POST /v1/backends/:component': ['/v1/backends/dht', { backend: 'local' }],
+  'POST /v1/backends/:component/isolate': ['/v1/backends/dht/isolate'],
+  'GET /v1/metrics': ['/v1/metrics'],
   'POST /v1/records/put': ['/v1/records/put', { address: 'ucxl://a:b@c:d/x', bytes: '00' }],
 };
 
@@ -93,6 +98,7 @@ describe('the table of routes', () => {
     }
     expect(paths).toHaveProperty(['/v1/events']);
     expect(paths).toHaveProperty(['/readyz']);
+    expect(paths).toHaveProperty(['/metrics']);
   });
 });
 
@@ -116,6 +122,33 @@ describe('what reaches the node', () => {
       ['sign', { key: 'release', message: bytes, fresh: true, timeoutMs: 7 }],
       ['sign', { key: 'release', message: new TextEncoder().encode('hé'), fresh: false }],
     ]);
+  });
+
+  it('a backend by any of its names, and the share that is given', async () => {
+    await h.call('POST', '/v1/backends/dht', { backend: 'dht', percent: 30 });
+    await h.call('POST', '/v1/backends/dht', { backend: 'local' });
+    await h.call('POST', '/v1/backends/rollback', {});
+    await h.call('POST', '/v1/backends/rollback', { component: 'dht' });
+    expect(h.node.calls).toEqual([
+      ['setBackend', 'dht', { backend: 'real', percent: 30 }],
+      ['setBackend', 'dht', { backend: 'mock' }],
+      ['rollbackBackend'],
+      ['rollbackBackend', 'dht'],
+    ]);
+    for (const body of [{ backend: 'paper' }, { backend: 'real', percent: 101 }, {}]) {
+      expect((await h.call('POST', '/v1/backends/dht', body)).status).toBe(400);
+    }
+    expect((await h.call('POST', '/v1/backends/dhd', { backend: 'real' })).status).toBe(404);
+  });
+
+  it('figures as Prometheus reads them, unless they are switched off', async () => {
+    const answer = await h.get('/metrics');
+    expect([answer.status, answer.text]).toEqual([200, 'bzzz_info{version="0.1.0"} 1\n']);
+    expect(answer.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    h.node.set('metricsText', async () => {
+      throw new BzzzError('NOT_FOUND', 'metrics are switched off');
+    });
+    expect((await h.get('/metrics')).json.error.code).toBe('NOT_FOUND');
   });
 
   it('only what a key request gives', async () => {

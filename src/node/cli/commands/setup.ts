@@ -101,7 +101,7 @@ async function listInvitations(context: Context): Promise<void> {
 async function daemon(context: Context): Promise<void> {
   const effective = await context.settings();
   const { runDaemon } = await import('../../daemon.ts');
-  await runDaemon(effective.config, effective);
+  await runDaemon(effective, () => context.settings());
 }
 
 /** Adds them. */
