@@ -187,8 +187,9 @@ export class Resolver {
     const reading = await this.#readFor(target, kind, options);
     if (reading.copies.length === 0) throw notFound(target, refusalText(reading));
     const { copy, version } = selectCopy(target, reading.copies, kind);
-    const stale = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
-    if (stale && target.query.stale !== true) throw expired(target, copy);
+    const isOver = copy.expires !== null && Date.parse(copy.expires) <= this.#clock.wallMs();
+    if (isOver && target.query.stale !== true) throw expired(target, copy);
+    const stale = isOver || (kind?.copies === 'newest' && reading.majority === false);
     const meta: ResolvedMeta = {
       address: format({ ...target, fragment: '' }),
       version,

@@ -49,7 +49,7 @@ export interface BlocksOptions {
 
 export interface BlocksDeps {
   readonly self: PeerId;
-  /** The roster's members, this node included once it is admitted. */
+  /** The roster's members; this node alone while others are not to be asked. */
   readonly members: () => readonly PeerId[];
   readonly net: BlockNet;
   /** A namespace of the embedded store of its own. */
@@ -60,8 +60,6 @@ export interface BlocksDeps {
     find(cid: string, signal?: AbortSignal): AsyncIterable<PeerId>;
     withdraw(cid: string): Promise<void>;
   };
-  /** Whether other members are to be asked; false while the local backend is chosen. */
-  readonly networked?: () => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -282,10 +280,6 @@ export class Blocks implements Service {
     await this.#store.unpin(root);
   }
 
-  get #networked(): boolean {
-    return this.#deps.networked?.() ?? true;
-  }
-
   #lacks(cid: string | undefined): boolean {
     return cid !== undefined && !this.#store.has(cid);
   }
@@ -307,10 +301,9 @@ export class Blocks implements Service {
     const { self, members } = this.#deps;
     const need = needOf(this.#options.replication ?? LIMITS.replication, members().length);
     const pin = this.#store.pinned(root);
-    if (pin !== undefined && this.#networked) await this.#pull(pin, undefined).catch(ignored);
+    if (pin !== undefined) await this.#pull(pin, undefined).catch(ignored);
     const own = this.#store.complete(root) ? [self] : [];
     if (own.length > 0) this.#announce(root);
-    if (!this.#networked) return outcomeOf(need, self, own);
     const held = await this.#holders.find({
       list,
       peers: ranked(root, members()).filter((peer) => peer !== self),
@@ -329,7 +322,6 @@ export class Blocks implements Service {
 
   /** Says that the content is here; behind every answer, because finding it works without, too. */
   #announce(root: string): void {
-    if (!this.#networked) return;
     this.#deps.providers.provide(root, this.#stop.signal).catch((err) => {
       this.#deps.log.debug({ err, root }, 'a provider record was not written');
     });
@@ -415,7 +407,6 @@ export class Blocks implements Service {
   ): AsyncGenerator<PeerId> {
     const { self, members, providers } = this.#deps;
     if (first !== undefined) yield first;
-    if (!this.#networked) return;
     const order = ranked(root, members()).filter((peer) => peer !== self);
     const home = this.#options.replication ?? LIMITS.replication;
     yield* order.slice(0, home);
@@ -445,7 +436,7 @@ export class Blocks implements Service {
     const stalled = missing > 0 && this.#stalled.get(root) === missing;
     if (missing === 0) this.#stalled.delete(root);
     else this.#stalled.set(root, missing);
-    if (!stalled || pin?.owner === this.#deps.self || !this.#networked) return;
+    if (!stalled || pin?.owner === this.#deps.self) return;
     this.#stalled.delete(root);
     this.#deps.log.warn({ root, missing }, 'a content that nobody completes is let go');
     await this.drop(root);
