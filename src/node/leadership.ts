@@ -23,6 +23,7 @@ import { executorsOf } from './executors.ts';
 import type { Network } from './net/network.ts';
 import { Observer } from './observing.ts';
 import type { Records } from './records.ts';
+import { Repairs } from './repairs.ts';
 import { upkeep } from './upkeep.ts';
 
 export interface LeadershipDeps {
@@ -233,13 +234,20 @@ function observerOf(deps: LeadershipDeps, election: ElectionService): Observer {
 
 function jobsOf(election: ElectionService, deps: LeadershipDeps): JobService {
   const { roster, network, records, party, store, signer, clock, random, logOf, emit } = deps;
-  return new JobService({
+  const jobs = new JobService({
     ...{ self: roster.self, clusterId: roster.view.clusterId, direct: network.direct },
     ...{ signer, clock, random, emit, store: store.sub('jobs'), logger: logOf('jobs') },
     voters: () => roster.view.voters,
     members: () => [...roster.view.members.keys()] as readonly PeerId[],
     leader: () => election.leader(),
     fence: (term) => election.fence(term),
-    executors: executorsOf(records, party),
+    executors: executorsOf(records, party, () => repairs),
   });
+  const repairs: Repairs = new Repairs({
+    ...{ self: roster.self, direct: network.direct, repairer: records.backends.dht.repairer },
+    leader: () => election.leader()?.peerId,
+    submit: (subject) => jobs.submit('repair', subject),
+    log: logOf('dht'),
+  });
+  return jobs;
 }
