@@ -10,6 +10,7 @@ import { Journal } from '../../src/dht/journal.ts';
 import type { NetworkEvent } from '../../src/dht/kad.ts';
 import { LocalRecords } from '../../src/dht/local-records.ts';
 import { needOf, outcomeOf } from '../../src/dht/quorum.ts';
+import { partsOf } from '../../src/dht/replayer.ts';
 import type { Found, GetOptions, HealthStatus, PutOptions } from '../../src/dht/store.ts';
 import {
   memoryKeyValue,
@@ -33,6 +34,8 @@ export type Mode = 'up' | 'down' | 'silent' | 'dead';
 export class FakeNetwork implements NetworkStore {
   readonly held = new Map<string, Uint8Array>();
   readonly providers = new Map<string, PeerId[]>();
+  /** Puts that it answered with less than a quorum: its own backlog completes them later. */
+  readonly short = new Map<string, Uint8Array>();
   /** Every put that was begun, in order. */
   readonly puts: { readonly name: string; readonly value: Uint8Array }[] = [];
   /** Puts of one name that ran at the same time. */
@@ -59,11 +62,8 @@ export class FakeNetwork implements NetworkStore {
       const reached = await this.#transit(options.timeoutMs);
       if (reached && this.refused.has(name)) throw new BzzzError('BAD_MESSAGE', 'not for us');
       const kept = reached && !this.forgotten.has(name);
-      if (kept) {
-        const rule = RULES.of(RULES.key(namespace, suffix));
-        const before = this.held.get(name);
-        this.held.set(name, before === undefined ? value : RULES.merge(rule, before, value));
-      }
+      if (kept) this.#hold(name, value);
+      else if (!this.forgotten.has(name)) this.short.set(name, value);
       return outcomeOf(needOf(5, 5), SELF, kept ? [SELF, ...OTHERS] : [SELF]);
     } finally {
       this.#running.delete(name);
@@ -111,6 +111,13 @@ export class FakeNetwork implements NetworkStore {
     return () => void this.#listeners.delete(listener);
   }
 
+  #hold(name: string, value: Uint8Array): void {
+    const { namespace, suffix } = partsOf(name);
+    const before = this.held.get(name);
+    const rule = RULES.of(RULES.key(namespace, suffix));
+    this.held.set(name, before === undefined ? value : RULES.merge(rule, before, value));
+  }
+
   async #transit(timeoutMs = 3_000): Promise<boolean> {
     const { mode } = this;
     const ms = mode === 'silent' ? timeoutMs : mode === 'up' ? this.latencyMs : 0;
@@ -118,6 +125,8 @@ export class FakeNetwork implements NetworkStore {
     if (ms > 0) await new Promise<void>((resolve) => this.#clock.after(ms, resolve));
     // Who died while it was asked does not answer.
     const ok = mode === 'up' && this.mode === 'up';
+    if (ok) for (const [name, value] of this.short) this.#hold(name, value);
+    if (ok) this.short.clear();
     for (const listener of this.#listeners) listener({ ok, ms, reason: 'nobody answered' });
     return ok;
   }
