@@ -63,13 +63,22 @@ export async function readInput(
   max: number,
   tooLarge: (what: string) => BzzzError,
 ): Promise<Uint8Array> {
+  return opened(path, max, tooLarge, (stream) => collect(stream, max, () => tooLarge(path)));
+}
+
+async function opened<T>(
+  path: string,
+  max: number,
+  tooLarge: (what: string) => BzzzError,
+  read: (stream: AsyncIterable<string | Buffer>) => Promise<T>,
+): Promise<T> {
   try {
     await using file = await open(path, 'r');
     const info = await file.stat();
     if (info.isDirectory()) throw usage(`${path} is a directory`);
     if (info.size > max) throw tooLarge(path);
     // A pipe has no size, so what comes is counted as well.
-    return await collect(file.createReadStream(), max, () => tooLarge(path));
+    return await read(file.createReadStream());
   } catch (thrown) {
     const code: ErrorCode =
       thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT'
@@ -87,6 +96,20 @@ export const readStdin = (
   max: number,
   tooLarge: (what: string) => BzzzError,
 ): Promise<Uint8Array> => collect(stdin, max, () => tooLarge('stdin'));
+
+/**
+ * A file, or stdin without a path, in the pieces in which it came: never twice in memory.
+ * @throws as `readInput`.
+ */
+export async function readPieces(
+  path: string | undefined,
+  stdin: AsyncIterable<string | Buffer>,
+  max: number,
+  tooLarge: (what: string) => BzzzError,
+): Promise<readonly Uint8Array[]> {
+  if (path === undefined) return pieces(stdin, max, () => tooLarge('stdin'));
+  return opened(path, max, tooLarge, (stream) => pieces(stream, max, () => tooLarge(path)));
+}
 
 /** The longest line that somebody types as an answer. */
 const LINE_BYTES = 1_024;
@@ -106,6 +129,14 @@ async function collect(
   max: number,
   tooLarge: () => BzzzError,
 ): Promise<Uint8Array> {
+  return new Uint8Array(Buffer.concat(await pieces(stream, max, tooLarge)));
+}
+
+async function pieces(
+  stream: AsyncIterable<string | Buffer>,
+  max: number,
+  tooLarge: () => BzzzError,
+): Promise<readonly Uint8Array[]> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of stream) {
@@ -114,7 +145,7 @@ async function collect(
     if (length > max) throw tooLarge();
     chunks.push(bytes);
   }
-  return new Uint8Array(Buffer.concat(chunks));
+  return chunks;
 }
 
 /** A whole number. Which ones make sense the daemon says. @throws BAD_USAGE naming the option. */

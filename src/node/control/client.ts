@@ -23,7 +23,8 @@ export interface ClientOptions {
 export interface ClientCall {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly json?: unknown;
-  readonly octets?: Uint8Array;
+  /** In one piece or in several. */
+  readonly octets?: Uint8Array | readonly Uint8Array[];
   readonly timeoutMs?: number;
 }
 
@@ -71,6 +72,25 @@ export class ControlClient {
       return unwrap(text) as T;
     } catch (thrown) {
       throw this.#explain(thrown, timeout, `${method} ${path}`, limitMs);
+    }
+  }
+
+  /**
+   * The octets that a route answers with, as they come. A reader that is slow makes the daemon wait.
+   * @throws as `call`; DAEMON_UNREACHABLE also when the answer breaks off.
+   */
+  async *octets(path: string, call: ClientCall = {}): AsyncGenerator<Uint8Array> {
+    const limitMs = call.timeoutMs ?? this.#options.timeoutMs;
+    const timeout = AbortSignal.timeout(limitMs);
+    const signal = AbortSignal.any([timeout, ...this.#own()]);
+    try {
+      const response = await this.#open('GET', path, call, {}, signal);
+      const status = response.statusCode ?? 0;
+      if (status >= 400) throw errorOf(status, await readText(response));
+      yield* response;
+      if (!response.complete) throw new Error('the answer broke off');
+    } catch (thrown) {
+      throw this.#explain(thrown, timeout, `GET ${path}`, limitMs);
     }
   }
 
@@ -205,10 +225,10 @@ function send(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  const body = call.octets ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
+  const body = partsOf(call);
   const type = call.octets === undefined ? 'application/json' : 'application/octet-stream';
   const content =
-    body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+    body === undefined ? {} : { 'content-type': type, 'content-length': lengthOf(body) };
   return new Promise((done, fail) => {
     // Without an agent no idle connection keeps the command from ending.
     const outgoing = request({
@@ -221,9 +241,18 @@ function send(
     });
     outgoing.once('response', done);
     outgoing.on('error', fail);
-    outgoing.end(body);
+    for (const part of body ?? []) outgoing.write(part);
+    outgoing.end();
   });
 }
+
+function partsOf({ octets, json }: ClientCall): readonly Uint8Array[] | undefined {
+  if (octets !== undefined) return octets instanceof Uint8Array ? [octets] : octets;
+  return json === undefined ? undefined : [Buffer.from(JSON.stringify(json))];
+}
+
+const lengthOf = (parts: readonly Uint8Array[]): number =>
+  parts.reduce((sum, part) => sum + part.length, 0);
 
 function queryText(query: NonNullable<ClientCall['query']>): string {
   const given = Object.entries(query).flatMap(([k, v]) =>

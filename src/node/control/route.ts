@@ -19,6 +19,8 @@ export interface Call<Q = unknown, B = unknown> {
   readonly body: B;
   /** The body as it came, when its type was application/octet-stream. */
   readonly octets: Uint8Array | undefined;
+  /** The same as it comes, for a route that takes it so; to be read once. */
+  readonly parts: AsyncIterable<Uint8Array> | undefined;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
 }
@@ -37,6 +39,8 @@ export interface Route {
   readonly body: z.ZodType | undefined;
   /** Also takes the body as application/octet-stream. */
   readonly octets: boolean;
+  /** Octets are not collected first, and may be more. */
+  readonly inParts: boolean;
   readonly response: z.ZodType;
   readonly status: 200 | 201 | 202;
   readonly wrapping: Wrapping;
@@ -48,6 +52,7 @@ interface RouteSpec<Q extends z.ZodType, B extends z.ZodType, R extends z.ZodTyp
   readonly query?: Q;
   readonly body?: B;
   readonly octets?: boolean;
+  readonly inParts?: boolean;
   readonly response: R;
   readonly status?: 200 | 201 | 202;
   readonly wrapping?: Wrapping;
@@ -69,6 +74,7 @@ export function route<R extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
     query: spec.query ?? noQuery,
     body: spec.body,
     octets: spec.octets ?? false,
+    inParts: spec.inParts ?? false,
     response: spec.response,
     status: spec.status ?? 200,
     wrapping: spec.wrapping ?? 'bare',

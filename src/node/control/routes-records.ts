@@ -28,7 +28,7 @@ export const recordRoutes: readonly Route[] = [
     },
   }),
   route('GET /v1/records/get', {
-    doc: 'What stands at an address, with its bytes in hex',
+    doc: 'What stands at an address, with its bytes in hex; at most 4 MiB',
     query: byAddress,
     response: s.record,
     wrapping: 'ucxi',
@@ -42,14 +42,15 @@ export const recordRoutes: readonly Route[] = [
     query: putQuery,
     body: s.putRequest,
     octets: true,
+    inParts: true,
     response: s.put,
     status: 201,
     wrapping: 'ucxi',
-    handle: async ({ services, query, body: json, octets }) => {
-      const body = octets === undefined ? json : undefined;
+    handle: async ({ services, query, body: json, parts }) => {
+      const body = parts === undefined ? json : undefined;
       const address = body?.address ?? query.address;
       if (address === undefined) throw new BzzzError('BAD_REQUEST', 'no address is named');
-      const bytes = octets ?? bytesOf('bytes', body?.bytes ?? '', body?.encoding ?? 'hex');
+      const bytes = parts ?? bytesOf('bytes', body?.bytes ?? '', body?.encoding ?? 'hex');
       const done = await services.put(address, bytes, body?.ack ?? query.ack);
       return { ...done, holders: [...done.holders] };
     },

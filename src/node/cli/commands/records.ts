@@ -8,7 +8,7 @@ import { LIMITS } from '../../../base/limits.ts';
 import type { PutDocument, ResolveDocument } from '../../services.ts';
 import { type Act, notYet } from '../command.ts';
 import type { Context } from '../context.ts';
-import { hexBytes, readInput, readStdin } from '../input.ts';
+import { readPieces } from '../input.ts';
 import { fields, ids } from '../text.ts';
 
 const resolvedText = (context: Context, r: ResolveDocument): string =>
@@ -27,10 +27,13 @@ const resolvedText = (context: Context, r: ResolveDocument): string =>
 
 async function get(context: Context, address: string): Promise<void> {
   const client = await context.client({ patient: true });
-  const path = '/v1/records/get';
-  const found = await client.call<{ bytes: string }>('GET', path, { query: { address } });
-  if (context.json) context.result(found, () => '');
-  else context.data(hexBytes('record', found.bytes));
+  const query = { address };
+  if (context.json) {
+    context.result(await client.call<object>('GET', '/v1/records/get', { query }), () => '');
+    return;
+  }
+  const octets = client.octets('/v1/records/content', { query });
+  for await (const part of octets) context.data(part);
 }
 
 interface PutOptions {
@@ -50,13 +53,10 @@ async function put(
     throw new BzzzError('BAD_USAGE', 'give one content', { hint: 'use --file F, or - for stdin' });
   }
   const tooLarge = (what: string): BzzzError =>
-    new BzzzError('TOO_LARGE', `${what} is larger than ${LIMITS.contentBytes} bytes`, {
+    new BzzzError('TOO_LARGE', `${what} is larger than ${LIMITS.chunkedBytes} bytes`, {
       hint: 'store larger content elsewhere, and its hash here',
     });
-  const octets =
-    o.file === undefined
-      ? await readStdin(context.io.stdin, LIMITS.contentBytes, tooLarge)
-      : await readInput(o.file, LIMITS.contentBytes, tooLarge);
+  const octets = await readPieces(o.file, context.io.stdin, LIMITS.chunkedBytes, tooLarge);
   const client = await context.client({ patient: true });
   const query = { address, ack: o.ack };
   const done = await client.call<PutDocument>('POST', '/v1/records/put', { query, octets });
