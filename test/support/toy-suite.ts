@@ -195,6 +195,10 @@ export function toySuite(): ToySuite {
     },
     verify,
     publicKeyBytes: (groupKey) => groupKey,
+    deal: unsupported,
+    checkDeal: unsupported,
+    reshareFinish: unsupported,
+    resharePublic: unsupported,
     exportKey: unsupported,
   };
 }

@@ -7,6 +7,7 @@
 import type { FROSTPoint } from '@noble/curves/abstract/frost.js';
 import type { Ciphersuite } from './ciphersuite.ts';
 import { keyGeneration } from './dkg.ts';
+import { resharing } from './resharing.ts';
 import { signing } from './signing.ts';
 import type { Suite } from './types.ts';
 
@@ -18,6 +19,7 @@ export function createSuite<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Sui
     pointBytes: group.pointBytes,
     ...keyGeneration(parts),
     ...signing(parts),
+    ...resharing(parts),
     verify,
     publicKeyBytes,
     exportKey,

@@ -47,6 +47,14 @@ export interface DkgPublic {
   readonly verifyingShares: readonly Uint8Array[];
 }
 
+/** What a dealer hands on. */
+export interface Deal {
+  /** Feldman commitments; one per threshold. */
+  readonly commitments: readonly Uint8Array[];
+  /** Secret, by the receiver's index; each goes to its receiver only and is wiped then. */
+  readonly subshares: ReadonlyMap<number, Uint8Array>;
+}
+
 /** A signer's public half of a nonce pair. */
 export interface NonceCommitment {
   readonly index: number;
@@ -158,6 +166,42 @@ export interface Suite {
   ): Aggregate;
   /** By an implementation that took no part in signing. False for any malformed input. */
   verify(groupKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+
+  // -- handing the key on, see resharing.ts
+
+  /**
+   * Deals this party's share to `parties` receivers, by index.
+   * @param dealers indices of all who deal, this one among them: threshold-many of the old key.
+   * @param threshold of the new shares. @throws SHARE_CORRUPT.
+   */
+  deal(
+    share: KeyShare,
+    dealers: readonly number[],
+    threshold: number,
+    parties: number,
+    random: Random,
+  ): Deal;
+  /** @throws BAD_MESSAGE: length, a point, or not the share that `dealer` holds. */
+  checkDeal(
+    key: SigningKey,
+    dealers: readonly number[],
+    dealer: number,
+    threshold: number,
+    commitments: readonly Uint8Array[],
+  ): void;
+  /** The new share of party `index`. @param subshares verified (`verifySubshare`), one a dealer. */
+  reshareFinish(index: number, subshares: ReadonlyMap<number, Uint8Array>): KeyShare;
+  /**
+   * The new public half; the group key stays. Needs no secret.
+   * @param deals the checked commitments of every dealer.
+   * @throws BAD_MESSAGE: they do not add up to the key.
+   */
+  resharePublic(
+    key: SigningKey,
+    threshold: number,
+    parties: number,
+    deals: readonly (readonly Uint8Array[])[],
+  ): DkgPublic;
 
   // -- the key in other forms
 

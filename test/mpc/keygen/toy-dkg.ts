@@ -117,6 +117,10 @@ export function toyDkg(): Suite {
     aggregate: never,
     verify: never,
     publicKeyBytes: (groupKey) => groupKey,
+    deal: never,
+    checkDeal: never,
+    reshareFinish: never,
+    resharePublic: never,
     exportKey: never,
   };
 }
