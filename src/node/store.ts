@@ -5,6 +5,7 @@
 import { Level } from 'level';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { KeyValue, KeyValueOp, WriteOptions } from '../base/ports.ts';
+import { fence } from './fence.ts';
 
 type Database = Level<string, Uint8Array>;
 
@@ -26,11 +27,19 @@ export async function openStore(path: string): Promise<Store> {
     }
     throw toBzzzError(cause ?? thrown, 'DISK_FAILED');
   }
-  return { db, root: keyValueOf(db, ''), close: () => db.close() };
+  const { settled } = fence(db, path);
+  return {
+    db,
+    root: keyValueOf(db, settled, ''),
+    async close() {
+      await settled();
+      await db.close();
+    },
+  };
 }
 
 /** Key layout: `owner!owner!key`; `!` (0x21) sorts before every character that keys use. */
-function keyValueOf(db: Database, prefix: string): KeyValue {
+function keyValueOf(db: Database, settled: () => Promise<void>, prefix: string): KeyValue {
   const guard = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
@@ -50,11 +59,12 @@ function keyValueOf(db: Database, prefix: string): KeyValue {
         ),
       ),
     async *entries(begin = '') {
+      await settled();
       const from = prefix + begin;
       for await (const [key, value] of db.iterator({ gte: from, lt: `${from}\uffff` })) {
         yield [key.slice(prefix.length), value] as const;
       }
     },
-    sub: (name) => keyValueOf(db, `${prefix}${name}!`),
+    sub: (name) => keyValueOf(db, settled, `${prefix}${name}!`),
   };
 }
