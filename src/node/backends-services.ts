@@ -44,7 +44,6 @@ export function backendServices(node: Node, effective: () => Effective): Backend
 
 function metricsInput(node: Node): MetricsInput {
   const { roster, network, party, leadership, backends, records, deps } = node;
-  const { isEnabled, election } = leadership;
   const cpu = process.cpuUsage();
   return {
     version: deps.version,
@@ -57,7 +56,7 @@ function metricsInput(node: Node): MetricsInput {
       peers_connected: network.peers().filter((peer) => peer.connected).length,
       roster_members: roster.view.members.size,
       roster_epoch: roster.view.epoch,
-      term: isEnabled ? election.term : roster.view.term,
+      term: leadership.isEnabled ? leadership.election.term : roster.view.term,
       keys: party.keys().length,
       ready: node.unready().length === 0 ? 1 : 0,
     },

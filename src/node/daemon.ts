@@ -45,6 +45,7 @@ export async function runDaemon(
     ...{ effective, version, clock, random: systemRandom, log, events },
   });
   const reloading = new Reloading(effective, reload, node);
+  reloading.listen();
   const control = createControlServer(
     { socketPath: config.controlSocket, version },
     {
@@ -56,7 +57,6 @@ export async function runDaemon(
   try {
     await control.start();
     await node.start();
-    reloading.listen();
     for (const setting of plannedButSet(effective)) {
       log.warn({ setting }, 'this setting has no effect in this version');
     }

@@ -147,6 +147,8 @@ export class Node {
         if (live) party.peerConnected(peer);
         this.#probeSoon();
       }),
+      // What the new backend is like is asked soon, and not after an interval.
+      records.backends.choice.onChange(() => this.#probeSoon()),
       this.#publishRoster(),
       this.leadership.onLeader(() => this.#announceLater()),
     );
