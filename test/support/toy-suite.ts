@@ -199,6 +199,9 @@ export function toySuite(): ToySuite {
     checkDeal: unsupported,
     reshareFinish: unsupported,
     resharePublic: unsupported,
+    repairDeltas: unsupported,
+    repairSigma: unsupported,
+    repairFinish: unsupported,
     exportKey: unsupported,
   };
 }

@@ -7,6 +7,7 @@
 import type { FROSTPoint } from '@noble/curves/abstract/frost.js';
 import type { Ciphersuite } from './ciphersuite.ts';
 import { keyGeneration } from './dkg.ts';
+import { repairing } from './repairing.ts';
 import { resharing } from './resharing.ts';
 import { signing } from './signing.ts';
 import type { Suite } from './types.ts';
@@ -20,6 +21,7 @@ export function createSuite<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Sui
     ...keyGeneration(parts),
     ...signing(parts),
     ...resharing(parts),
+    ...repairing(parts),
     verify,
     publicKeyBytes,
     exportKey,

@@ -13,15 +13,12 @@
 import type { FROSTPoint } from '@noble/curves/abstract/frost.js';
 import { equalBytes } from '../../base/bytes.ts';
 import { assert, BzzzError } from '../../base/errors.ts';
-import type { Random } from '../../base/ports.ts';
 import type { Ciphersuite } from './ciphersuite.ts';
 import { decodePoint, decodeScalar, evaluate, type Group } from './group.ts';
+import { drawScalar, lagrange } from './scalars.ts';
 import type { Suite } from './types.ts';
 
 type Resharing = Pick<Suite, 'deal' | 'checkDeal' | 'reshareFinish' | 'resharePublic'>;
-
-/** Bytes of a draw from which a scalar is reduced: its bias is below 2^-128. */
-const DRAW_BYTES = 64;
 
 /** The part of the port that hands a key on. */
 export function resharing<P extends FROSTPoint<P>>({ group }: Ciphersuite<P>): Resharing {
@@ -33,7 +30,7 @@ export function resharing<P extends FROSTPoint<P>>({ group }: Ciphersuite<P>): R
       if (secret === undefined) {
         throw new BzzzError('SHARE_CORRUPT', 'the signing share is no scalar of its group');
       }
-      const constant = Fn.mul(secret, lagrange(group, dealers, share.index));
+      const constant = Fn.mul(secret, lagrange(group, dealers, share.index, 0));
       const polynomial = [constant];
       while (polynomial.length < threshold) polynomial.push(drawScalar(group, random));
       // The coefficients are secrets: constant-time multiplication.
@@ -52,7 +49,7 @@ export function resharing<P extends FROSTPoint<P>>({ group }: Ciphersuite<P>): R
       const share = key.verifyingShares[dealer - 1];
       assert(share !== undefined && first !== undefined, 'a dealer that holds a share');
       const held = decodePoint(group, 'verifying share', share);
-      const expected = held.multiplyUnsafe(lagrange(group, dealers, dealer));
+      const expected = held.multiplyUnsafe(lagrange(group, dealers, dealer, 0));
       if (!first.equals(expected)) throw bad(`dealer ${dealer} deals another share than its own`);
     },
     reshareFinish(index, subshares) {
@@ -82,30 +79,6 @@ export function resharing<P extends FROSTPoint<P>>({ group }: Ciphersuite<P>): R
 }
 
 const bad = (message: string): BzzzError => new BzzzError('BAD_MESSAGE', `resharing: ${message}`);
-
-/** The coefficient of `index` among `indices` in the interpolation at 0. */
-function lagrange<P extends FROSTPoint<P>>(
-  { Point: { Fn } }: Group<P>,
-  indices: readonly number[],
-  index: number,
-): bigint {
-  assert(new Set(indices).size === indices.length && indices.includes(index), 'distinct dealers');
-  let numerator = Fn.ONE;
-  let denominator = Fn.ONE;
-  for (const other of indices) {
-    if (other === index) continue;
-    numerator = Fn.mul(numerator, BigInt(other));
-    denominator = Fn.mul(denominator, Fn.create(BigInt(other - index)));
-  }
-  return Fn.mul(numerator, Fn.inv(denominator));
-}
-
-function drawScalar<P extends FROSTPoint<P>>(group: Group<P>, random: Random): bigint {
-  const { Fn } = group.Point;
-  const drawn = Fn.create(BigInt(`0x${Buffer.from(random.bytes(DRAW_BYTES)).toString('hex')}`));
-  // Probability 2^-252; a zero coefficient has no commitment.
-  return drawn === Fn.ZERO ? drawScalar(group, random) : drawn;
-}
 
 /** Horner's rule. */
 function valueAt<P extends FROSTPoint<P>>(

@@ -203,6 +203,24 @@ export interface Suite {
     deals: readonly (readonly Uint8Array[])[],
   ): DkgPublic;
 
+  // -- rebuilding a lost share, see repairing.ts
+
+  /**
+   * This helper's parts for every helper, by index; each goes to its helper only.
+   * @param helpers threshold-many holders, this one among them, without the lost one.
+   * @throws SHARE_CORRUPT.
+   */
+  repairDeltas(
+    share: KeyShare,
+    helpers: readonly number[],
+    lost: number,
+    random: Random,
+  ): ReadonlyMap<number, Uint8Array>;
+  /** What a helper gives the party that lost its share. @throws BAD_MESSAGE: no scalar. */
+  repairSigma(deltas: ReadonlyMap<number, Uint8Array>): Uint8Array;
+  /** The share again. @throws BAD_MESSAGE: the sigmas, by helper, are not those of this share. */
+  repairFinish(key: SigningKey, lost: number, sigmas: ReadonlyMap<number, Uint8Array>): KeyShare;
+
   // -- the key in other forms
 
   /** The RFC 8032 key, the BIP 340 x-only key, or the group key itself. */

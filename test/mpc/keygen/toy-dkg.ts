@@ -121,6 +121,9 @@ export function toyDkg(): Suite {
     checkDeal: never,
     reshareFinish: never,
     resharePublic: never,
+    repairDeltas: never,
+    repairSigma: never,
+    repairFinish: never,
     exportKey: never,
   };
 }
