@@ -54,8 +54,10 @@ export class Journal {
       });
     }
     this.#waitingBytes += value.length;
+    // The caller's bytes were checked as they are now, and may be a view into another's buffer.
+    const checked = new Uint8Array(value);
     try {
-      return await this.#serial(nameOf(rule), () => this.#mergeInto(rule, value));
+      return await this.#serial(nameOf(rule), () => this.#mergeInto(rule, checked));
     } finally {
       this.#waitingBytes -= value.length;
     }

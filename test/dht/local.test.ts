@@ -7,7 +7,7 @@ import { Counters } from '../../src/dht/counters.ts';
 import { Journal } from '../../src/dht/journal.ts';
 import { LocalRecords } from '../../src/dht/local-records.ts';
 import { memoryKeyValue, quietLogger, testClock, testRandom } from '../support/world.ts';
-import { content, NOTHING_HELD, openDisk, RULES, sequence } from './support.ts';
+import { content, contentKey, NOTHING_HELD, openDisk, RULES, sequence } from './support.ts';
 
 const self = 'self' as PeerId;
 const make = (disk: KeyValue = memoryKeyValue(), guard = NOTHING_HELD) => {
@@ -110,5 +110,60 @@ describe('the local backend', () => {
     const lying: KeyValue = { ...memoryKeyValue(), get: async () => Uint8Array.of(1) };
     expect(await make(lying).store.probe()).toMatchObject({ status: 'failed' });
     expect(await make().store.probe()).toMatchObject({ status: 'healthy', error_count: 0 });
+  });
+
+  it('bounds what waits for a slow disk, and takes more when it is done (P3)', async () => {
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const memory = memoryKeyValue();
+    const slow: KeyValue = {
+      ...memory,
+      put: async (key, value) => {
+        await gate;
+        await memory.put(key, value);
+      },
+    };
+    const { store } = make(slow);
+    const value = (i: number) => new Uint8Array(32_768).fill(i % 251, i % 100);
+    const writes = Array.from({ length: 2_048 }, (_, i) =>
+      store.put('c', contentKey(value(i)), value(i)),
+    );
+    const refused = store.put('n', 'x', sequence('x', 1));
+    await expect(refused).rejects.toMatchObject({ code: 'BUSY', http: 503 });
+    release();
+    expect(await Promise.all(writes)).toHaveLength(2_048);
+    expect(await store.put('n', 'x', sequence('x', 1))).toMatchObject({ ack: 'local' });
+  });
+
+  it('is well again when the disk is, and has all that it acknowledged (P5)', async () => {
+    let full = false;
+    const memory = memoryKeyValue();
+    const disk: KeyValue = {
+      ...memory,
+      put: (key, value) =>
+        full ? Promise.reject(new BzzzError('DISK_FAILED', 'full')) : memory.put(key, value),
+    };
+    const { store } = make(disk);
+    await store.put('u', 's', Uint8Array.of(1));
+    full = true;
+    const refused = store.put('u', 's', Uint8Array.of(2));
+    await expect(refused).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    expect((await store.get('u', 's'))?.value).toEqual(Uint8Array.of(1));
+    full = false;
+    await store.put('u', 's', Uint8Array.of(3));
+    expect((await store.get('u', 's'))?.value).toEqual(Uint8Array.of(1, 3));
+    expect(await store.probe()).toMatchObject({ status: 'healthy' });
+  });
+
+  it('stores what it checked, whatever becomes of the caller’s bytes', async () => {
+    const { store } = make();
+    const { suffix, value } = content('mine');
+    const before = new Uint8Array(value);
+    const writing = store.put('c', suffix, value);
+    value.fill(0);
+    await writing;
+    expect((await store.get('c', suffix))?.value).toEqual(before);
   });
 });
