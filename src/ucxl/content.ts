@@ -69,7 +69,7 @@ export function requireReached(pin: string, outcome: PutOutcome, options: PutOpt
   });
 }
 
-/** All bytes of a stream of known size, in one buffer. @throws INTERNAL when it has another size. */
+/** All bytes of a stream of known size, in one buffer. @throws INTERNAL for another size. */
 export async function gather(parts: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(size);
   let at = 0;

@@ -334,7 +334,6 @@ export class Blocks implements Service {
     progress: (have: number) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    decodeBlockList(list);
     const pin = await this.#store.pin(list, peer);
     if (this.#store.complete(pin.root)) return;
     const before = this.#store.missing(pin).length;
@@ -399,7 +398,7 @@ export class Blocks implements Service {
     return new Transfer(decodeBlockList(list), sources, { asker: this.#asker, clock, random });
   }
 
-  /** Whom to ask, best first: who asked us, the content's home, who says so, and then the others. */
+  /** Whom to ask, best first: who asked us, the content's home, who says so, then the others. */
   async *#sources(
     root: string,
     signal: AbortSignal,

@@ -9,6 +9,7 @@ import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import type { Clock, Logger } from '../../base/ports.ts';
 import { deadline } from '../deadline.ts';
 import type { BlockCounters } from './counters.ts';
+import { decodeBlockList } from './list.ts';
 import {
   type BlockRequest,
   type BlockResponse,
@@ -87,7 +88,8 @@ export class BlockServer {
     try {
       if (!room) await this.#sendAway(stream);
       else await this.#serve(peer, stream, limit.end);
-      await stream.close();
+      // Not waited for: whoever keeps its end open would keep its place.
+      void stream.close();
     } catch (thrown) {
       this.#failed(peer, stream, thrown);
     } finally {
@@ -106,6 +108,7 @@ export class BlockServer {
     counters.add('served');
     const write = (frame: BlockResponse): Promise<void> => stream.write(encodeBlockFrame(frame));
     if (request.t === 'want') return this.#give(request, write);
+    decodeBlockList(request.list);
     // What is fetched for it has deadlines of its own, and may be large.
     unlimited();
     const stop = this.#stop.signal;

@@ -134,7 +134,7 @@ export class BlockStore {
 
   /**
    * Keeps a content from now on; its pieces come by `put`. Pinned already: nothing changes.
-   * @throws BAD_MESSAGE; TOO_LARGE when there is no room for it, or its owner has no more; DISK_FAILED.
+   * @throws BAD_MESSAGE; TOO_LARGE when there is no room, or its owner has no more; DISK_FAILED.
    */
   async pin(list: Uint8Array, owner: PeerId): Promise<Pin> {
     const root = rootOf(list);

@@ -90,7 +90,7 @@ export interface BlockStream {
   read(): Promise<Uint8Array>;
   /** Resolves when the stream takes more. @throws PEER_UNREACHABLE, TIMEOUT. */
   write(frame: Uint8Array): Promise<void>;
-  /** Never throws. */
+  /** Resolves when the other end has closed, too, or its time is up. Never throws. */
   close(): Promise<void>;
   abort(reason: Error): void;
 }

@@ -76,7 +76,7 @@ export class ControlClient {
   }
 
   /**
-   * The octets that a route answers with, as they come. A reader that is slow makes the daemon wait.
+   * The octets that a route answers with, as they come. A slow reader makes the daemon wait.
    * @throws as `call`; DAEMON_UNREACHABLE also when the answer breaks off.
    */
   async *octets(path: string, call: ClientCall = {}): AsyncGenerator<Uint8Array> {
