@@ -73,6 +73,8 @@ export class PingService {
     try {
       const sent = new Uint8Array(randomBytes(PING_BYTES));
       const echo = received(stream, signal);
+      // When nothing can be sent, that is the error, and the abort below ends this wait unheard.
+      echo.catch(() => {});
       stream.send(sent);
       if (!equalBytes(sent, await echo)) {
         throw new BzzzError('BAD_MESSAGE', `${peer} answered a ping with other bytes`);
