@@ -132,6 +132,35 @@ describe('a record that is provided', () => {
   });
 });
 
+describe('a record older than 48 h', () => {
+  it('bare: is named until the next cleaning', async () => {
+    const cid = contentCid(utf8Bytes('old'));
+    const { providers } = bare[0]!.dht as unknown as {
+      readonly providers: {
+        writeProviderEntry(cid: CID, peer: unknown, options: { time: Date }): Promise<void>;
+        getProviders(cid: CID): Promise<unknown[]>;
+      };
+    };
+    const time = new Date(Date.now() - 49 * 3_600_000);
+    await providers.writeProviderEntry(cid, bare[1]!.libp2p.peerId, { time });
+    expect(await providers.getProviders(cid)).toHaveLength(1);
+  });
+
+  it('ours: is named no more', async () => {
+    const two = await cluster(2);
+    const ids = two.map(({ id }) => id);
+    const cid = cidOf('old');
+    await providersOf(two[0]!, () => ids).provide(cid);
+    await two[0]!.stop();
+    const options = { requestMs: 500, timeoutMs: 1_000 };
+    expect(await collect(providersOf(two[1]!, () => ids, options).find(cid))).toEqual([ids[0]]);
+    const { id: self, dht: kad, counters } = two[1]!;
+    const clock = { ...systemClock, wallMs: () => Date.now() + 49 * 3_600_000 };
+    const later = new Providers({ self, members: () => ids, kad, clock, counters }, options);
+    expect(await collect(later.find(cid))).toEqual([]);
+  });
+});
+
 describe('an empty routing table', () => {
   it('bare: hangs until the caller gives up', async () => {
     const lonely = await bareNode();
