@@ -33,6 +33,18 @@ afterAll(() => cluster?.stop());
 
 const both = ['dht', 'discovery'] as const satisfies Component[];
 const setBoth = (word: Word) => Promise.all(both.map((name) => setBackend(one, name, word)));
+/** The figures once what began before the switch has ended, where it began. */
+const settled = () =>
+  until(
+    'calls on the network have ended',
+    async () => {
+      const first = await metricsOf(one, 'dht');
+      await new Promise((done) => setTimeout(done, 500));
+      const next = await metricsOf(one, 'dht');
+      return next.real_requests === first.real_requests ? next : undefined;
+    },
+    20_000,
+  );
 const partition = () => Promise.all(others.map((node) => node.kill('SIGSTOP')));
 const heal = () => Promise.all(others.map((node) => node.kill('SIGCONT')));
 /** The hybrid backend has found the network: at a start it may look before the others are there. */
@@ -56,7 +68,7 @@ async function restartOn(word: Word): Promise<void> {
 describe('record store, network up', () => {
   it('pure local: a write is on this disk alone', async () => {
     await setBackend(one, 'dht', 'local');
-    const before = await metricsOf(one, 'dht');
+    const before = await settled();
     const done = await put(one);
     expect(done).toMatchObject({ ack: 'local', holders: [self], pending: 0 });
     expect(await resolve(one, done.address)).toMatchObject({ holders: [self] });
