@@ -86,7 +86,8 @@ export class Copies {
       peers: nearest(key, [self, ...this.candidates(key)]),
       width: need.copies,
       timeoutMs,
-      graceMs: this.#options.graceMs,
+      // Nobody waits for copies that are only looked after, and all of them are wanted.
+      graceMs: first === 'ask' ? timeoutMs : this.#options.graceMs,
       clock,
       signal,
       rest: 'finish',

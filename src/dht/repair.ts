@@ -61,8 +61,11 @@ export interface RepairerDeps {
   ensure(key: Uint8Array, signal: AbortSignal): Promise<number>;
 }
 
-/** Records looked after at a time. */
-const PARALLEL = 4;
+/** Records looked after at a time: what clients ask for goes first. */
+const PARALLEL = 2;
+/** Another look at what could not be completed; the wait doubles. */
+const RETRIES = 4;
+const RETRY_MS = 2_000;
 /** Passes waiting for their turn; more are dropped, and found by the republisher. */
 const MAX_WAITING = 16;
 
@@ -154,23 +157,29 @@ export class Repairer {
 
   async #pass(pass: RepairPass, signal: AbortSignal): Promise<RepairReport> {
     const { clock, log, counters, page, journalled } = this.#deps;
-    let report: RepairReport = { checked: 0, whole: 0 };
-    const add = async (keys: readonly Uint8Array[]): Promise<void> => {
-      const { checked, whole } = await this.#slice(keys, pass, signal);
-      report = { checked: report.checked + checked, whole: report.whole + whole };
+    let checked = 0;
+    let failed: readonly Uint8Array[] = [];
+    const add = async (keys: readonly Uint8Array[]): Promise<number> => {
+      const mine = this.#mine(keys, pass);
+      checked += mine.length;
+      failed = [...failed, ...(await this.#look(mine, signal))];
+      return mine.length;
     };
     counters.add('repairPass');
     await add(await journalled());
     for (let from: string | undefined = ''; from !== undefined && !signal.aborted; ) {
       const { keys, next }: Page = await page(from);
-      const before = report.checked;
-      await add(keys);
       from = next;
-      if (next !== undefined && report.checked > before) {
-        await pause(clock, this.#options.pauseMs, signal);
-      }
+      const looked = await add(keys);
+      if (next !== undefined && looked > 0) await pause(clock, this.#options.pauseMs, signal);
     }
-    if (report.checked > 0) {
+    // Peers that are there and do not answer in time have much to do, after deaths most of all.
+    for (let n = 0; n < RETRIES && failed.length > 0 && !signal.aborted; n++) {
+      await pause(clock, RETRY_MS * 2 ** n, signal);
+      failed = await this.#look(failed, signal);
+    }
+    const report: RepairReport = { checked, whole: checked - failed.length };
+    if (checked > 0) {
       const { rank, changed } = pass;
       log.info({ rank, changed: [...changed], ...report }, 'repaired the copies of records');
     }
@@ -178,26 +187,26 @@ export class Repairer {
   }
 
   /** Those of `keys` whose turn it is. */
-  async #slice(
-    keys: readonly Uint8Array[],
-    pass: RepairPass,
-    signal: AbortSignal,
-  ): Promise<RepairReport> {
-    const { self, present, copies, counters, ensure } = this.#deps;
+  #mine(keys: readonly Uint8Array[], pass: RepairPass): readonly Uint8Array[] {
+    const { self, present, copies } = this.#deps;
     const around = { self, present: new Set(present()), copies: copies() };
-    const mine = keys.filter((key) => turnAt(key, pass, around) === pass.rank);
-    let whole = 0;
-    const queue = mine.values();
+    return keys.filter((key) => turnAt(key, pass, around) === pass.rank);
+  }
+
+  /** @returns the keys whose copies are fewer than the present members allow. */
+  async #look(keys: readonly Uint8Array[], signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    const { present, copies, counters, ensure } = this.#deps;
+    const failed: Uint8Array[] = [];
+    const queue = keys.values();
     const work = async (): Promise<void> => {
       for (const key of queue) {
-        if (signal.aborted) return;
         const wanted = Math.min(copies(), present().length + 1);
-        const reached = (await ensure(key, signal)) >= wanted;
-        counters.add(reached ? 'repaired' : 'repairFailed');
-        if (reached) whole++;
+        const whole = !signal.aborted && (await ensure(key, signal)) >= wanted;
+        counters.add(whole ? 'repaired' : 'repairFailed');
+        if (!whole) failed.push(key);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, work));
-    return { checked: mine.length, whole };
+    return failed;
   }
 }
