@@ -62,8 +62,8 @@ export class FakeNetwork implements NetworkStore {
       const reached = await this.#transit(options.timeoutMs);
       if (reached && this.refused.has(name)) throw new BzzzError('BAD_MESSAGE', 'not for us');
       const kept = reached && !this.forgotten.has(name);
-      if (kept) this.#hold(name, value);
-      else if (!this.forgotten.has(name)) this.short.set(name, value);
+      if (kept) merge(this.held, name, value);
+      else if (!this.forgotten.has(name)) merge(this.short, name, value);
       return outcomeOf(needOf(5, 5), SELF, kept ? [SELF, ...OTHERS] : [SELF]);
     } finally {
       this.#running.delete(name);
@@ -111,13 +111,6 @@ export class FakeNetwork implements NetworkStore {
     return () => void this.#listeners.delete(listener);
   }
 
-  #hold(name: string, value: Uint8Array): void {
-    const { namespace, suffix } = partsOf(name);
-    const before = this.held.get(name);
-    const rule = RULES.of(RULES.key(namespace, suffix));
-    this.held.set(name, before === undefined ? value : RULES.merge(rule, before, value));
-  }
-
   async #transit(timeoutMs = 3_000): Promise<boolean> {
     const { mode } = this;
     const ms = mode === 'silent' ? timeoutMs : mode === 'up' ? this.latencyMs : 0;
@@ -125,11 +118,18 @@ export class FakeNetwork implements NetworkStore {
     if (ms > 0) await new Promise<void>((resolve) => this.#clock.after(ms, resolve));
     // Who died while it was asked does not answer.
     const ok = mode === 'up' && this.mode === 'up';
-    if (ok) for (const [name, value] of this.short) this.#hold(name, value);
+    if (ok) for (const [name, value] of this.short) merge(this.held, name, value);
     if (ok) this.short.clear();
     for (const listener of this.#listeners) listener({ ok, ms, reason: 'nobody answered' });
     return ok;
   }
+}
+
+function merge(into: Map<string, Uint8Array>, name: string, value: Uint8Array): void {
+  const { namespace, suffix } = partsOf(name);
+  const before = into.get(name);
+  const rule = RULES.of(RULES.key(namespace, suffix));
+  into.set(name, before === undefined ? value : RULES.merge(rule, before, value));
 }
 
 export interface Lab {
