@@ -17,16 +17,15 @@ import { Counters } from '../counters.ts';
 import { needOf, outcomeOf } from '../quorum.ts';
 import { Replicator } from '../replicate.ts';
 import { Republisher } from '../republish.ts';
-import { Slots } from '../slots.ts';
 import type { PutOutcome } from '../store.ts';
 import { Asker, type AskerOptions } from './ask.ts';
 import { BlockCounters } from './counters.ts';
 import { Holders } from './holders.ts';
 import { asBlockList, cut, decodeBlockList, encodeBlockList, rootOf } from './list.ts';
 import { ranked } from './placement.ts';
+import { Pulls } from './pulls.ts';
 import { BlockServer, type ServerOptions } from './serve.ts';
-import { BlockStore, type BlockStoreOptions, type Pin } from './store.ts';
-import { Transfer } from './transfer.ts';
+import { BlockStore, type BlockStoreOptions } from './store.ts';
 import type { BlockNet, BlockStream } from './wire.ts';
 
 /** Every time in ms. */
@@ -91,15 +90,8 @@ export interface BlocksStatus {
 
 const ASK: AskerOptions = { requestMs: 30_000, parallel: 4, holds: 2, waiting: 256 };
 const SERVE: ServerOptions = { perPeer: 8, total: 64, serveMs: 60_000 };
-/** Contents fetched at once for others, and waiting for it. */
-const PULLS = 4;
-const PULLS_WAITING = 64;
 const SLICE = 16;
 const SLICE_PAUSE_MS = 100;
-/** Members asked for a piece whose home and providers all failed. */
-const REACH = 20;
-/** How often whoever waits for a holder hears of it. */
-const PROGRESS_MS = 1_000;
 
 /** `start` before anything else; `accept` takes the streams of the protocol. */
 export class Blocks implements Service {
@@ -115,9 +107,7 @@ export class Blocks implements Service {
   readonly #holders: Holders;
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
-  readonly #pullSlots = new Slots(PULLS, PULLS_WAITING, () => this.counters.add('busy'));
-  /** One pull a content, whoever asked for it. */
-  readonly #pulls = new Map<string, Promise<void>>();
+  readonly #pulls: Pulls;
   /** What was missing of a content at the last pass. */
   readonly #stalled = new Map<string, number>();
   #stop = stopper();
@@ -134,7 +124,15 @@ export class Blocks implements Service {
       {
         ...{ clock, log, counters },
         load: (cid) => this.#store.get(cid),
-        hold: (peer, list, progress, signal) => this.#hold(peer, list, progress, signal),
+        hold: (peer, list, progress, signal) => this.#pulls.hold(peer, list, progress, signal),
+      },
+    );
+    this.#pulls = new Pulls(
+      { home: options.replication ?? LIMITS.replication },
+      {
+        ...{ ...deps, counters, store: this.#store, asker: this.#asker },
+        came: (root) => this.#announce(root),
+        stuck: (root) => this.#retry(root),
       },
     );
     this.#holders = new Holders(
@@ -172,7 +170,7 @@ export class Blocks implements Service {
     this.#stop.abort(new BzzzError('DRAINING', 'this node is stopping'));
     this.#server.stop();
     await Promise.all([this.#replicator.stop(), this.#republisher.stop()]);
-    await Promise.allSettled(this.#pulls.values());
+    await this.#pulls.settled();
   }
 
   /** A stream that a member opened. Never throws. */
@@ -247,7 +245,7 @@ export class Blocks implements Service {
     const root = rootOf(list);
     const until = AbortSignal.any([this.#stop.signal, ...(signal === undefined ? [] : [signal])]);
     setMaxListeners(0, until);
-    const transfer = this.#transfer(root, list, until);
+    const transfer = this.#pulls.transfer(root, list, until);
     try {
       for (let at = 0; at < blocks.chunks.length; ) {
         const own = await this.#store.get(blocks.chunks[at] ?? '');
@@ -301,7 +299,7 @@ export class Blocks implements Service {
     const { self, members } = this.#deps;
     const need = needOf(this.#options.replication ?? LIMITS.replication, members().length);
     const pin = this.#store.pinned(root);
-    if (pin !== undefined) await this.#pull(pin, undefined).catch(ignored);
+    if (pin !== undefined) await this.#pulls.pull(pin, undefined, this.#stop.signal).catch(ignored);
     const own = this.#store.complete(root) ? [self] : [];
     if (own.length > 0) this.#announce(root);
     const held = await this.#holders.find({
@@ -327,92 +325,6 @@ export class Blocks implements Service {
     });
   }
 
-  /** Another member wants this node to hold a content. @throws why it does not. */
-  async #hold(
-    peer: PeerId,
-    list: Uint8Array,
-    progress: (have: number) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const pin = await this.#store.pin(list, peer);
-    if (this.#store.complete(pin.root)) return;
-    const before = this.#store.missing(pin).length;
-    const heart = this.#beat(async () => progress(pin.chunks.length - this.#missingOf(pin)));
-    try {
-      await this.#pullSlots.run(signal, () => this.#pull(pin, peer));
-      this.#announce(pin.root);
-    } catch (thrown) {
-      // A content of which nothing was to be had would only take room from others.
-      if (this.#missingOf(pin) === before) await this.#store.unpin(pin.root);
-      else this.#retry(pin.root);
-      throw thrown;
-    } finally {
-      heart();
-    }
-  }
-
-  #missingOf(pin: Pin): number {
-    return this.#store.missing(pin).length;
-  }
-
-  /** Calls `tell` every second until the returned function is called. */
-  #beat(tell: () => Promise<void>): () => void {
-    let cancel = (): void => {};
-    const next = (): void => {
-      cancel = this.#deps.clock.after(PROGRESS_MS, () => {
-        // Who does not hear it any more has closed the stream, and that ends the request.
-        tell().then(next, ignored);
-      });
-    };
-    next();
-    return () => cancel();
-  }
-
-  /** Fetches what is missing of a pinned content; whoever comes meanwhile waits for the same. */
-  #pull(pin: Pin, first: PeerId | undefined): Promise<void> {
-    const running = this.#pulls.get(pin.root);
-    if (running !== undefined) return running;
-    const pull = this.#fetchInto(pin, first).finally(() => this.#pulls.delete(pin.root));
-    this.#pulls.set(pin.root, pull);
-    return pull;
-  }
-
-  async #fetchInto(pin: Pin, first: PeerId | undefined): Promise<void> {
-    const missing = this.#store.missing(pin);
-    if (missing.length === 0) return;
-    const signal = this.#stop.signal;
-    const transfer = this.#transfer(pin.root, pin.list, signal, first);
-    try {
-      let next = 0;
-      for await (const bytes of transfer.fetch(missing, signal)) {
-        await this.#store.put(pin.chunks[missing[next++] ?? 0] ?? '', bytes);
-      }
-    } finally {
-      await transfer.end();
-    }
-  }
-
-  #transfer(root: string, list: Uint8Array, signal: AbortSignal, first?: PeerId): Transfer {
-    const { clock, random } = this.#deps;
-    const sources = this.#sources(root, signal, first);
-    return new Transfer(decodeBlockList(list), sources, { asker: this.#asker, clock, random });
-  }
-
-  /** Whom to ask, best first: who asked us, the content's home, who says so, then the others. */
-  async *#sources(
-    root: string,
-    signal: AbortSignal,
-    first: PeerId | undefined,
-  ): AsyncGenerator<PeerId> {
-    const { self, members, providers } = this.#deps;
-    if (first !== undefined) yield first;
-    const order = ranked(root, members()).filter((peer) => peer !== self);
-    const home = this.#options.replication ?? LIMITS.replication;
-    yield* order.slice(0, home);
-    for await (const peer of providers.find(root, signal)) if (peer !== self) yield peer;
-    yield* order.slice(home, REACH);
-  }
-
   /** One slice of a pass over all contents, in the order of their names. */
   async #pass(from: string, signal: AbortSignal): Promise<string | undefined> {
     const roots = this.#store.pins().map(({ root }) => root);
@@ -431,7 +343,7 @@ export class Blocks implements Service {
   /** What another had us hold, and of which nothing came between two passes, is let go. */
   async #giveUp(root: string): Promise<void> {
     const pin = this.#store.pinned(root);
-    const missing = pin === undefined ? 0 : this.#missingOf(pin);
+    const missing = pin === undefined ? 0 : this.#store.missing(pin).length;
     const stalled = missing > 0 && this.#stalled.get(root) === missing;
     if (missing === 0) this.#stalled.delete(root);
     else this.#stalled.set(root, missing);
