@@ -60,7 +60,7 @@ const sameChoice = (a: Choice, b: Choice): boolean =>
  * | isolate  | serves all from `mock` until the next `set` or `rollback`        |
  * | rollback | ends an isolation, else takes the last `set` back, then the next |
  *
- * @throws BAD_REQUEST for a percentage outside 0 to 100, CONFLICT when nothing is left to take back.
+ * @throws BAD_REQUEST for a percentage outside 0 to 100, CONFLICT when nothing is left to undo.
  */
 export function step(state: SwitchState, command: SwitchCommand): SwitchState {
   const generation = state.generation + 1;

@@ -4,11 +4,11 @@
  *
  * Its backends differ in the sources that they listen to:
  *
- * | backend | bootstrap peers, peers that connect | addresses of earlier runs | mDNS, announcements, DHT |
- * | ------- | ----------------------------------- | ------------------------- | ------------------------ |
- * | mock    | yes                                 | yes                       | no                       |
- * | real    | yes                                 | no                        | yes                      |
- * | hybrid  | yes                                 | yes                       | yes, until they fail     |
+ * | backend | bootstrap, peers that connect | earlier runs | mDNS, announcements, DHT |
+ * | ------- | ----------------------------- | ------------ | ------------------------ |
+ * | mock    | yes                           | yes          | no                       |
+ * | real    | yes                           | no           | yes                      |
+ * | hybrid  | yes                           | yes          | yes, until they fail     |
  *
  * When they fail, `hybrid` has the addresses that it knows tried at once, and listens for the
  * first sign of life.
