@@ -174,6 +174,26 @@ describe('holders that die', () => {
     await Promise.all(nodes.map((node) => node.stop()));
   });
 
+  it('are replaced by the others when they hear of it, for few bytes where nothing is', async () => {
+    const nodes = await blockCluster(7, { republishSoonMs: 50, stepMs: 2_000 });
+    const { root } = await nodes[0]!.blocks.add([noise('pass', MIB)]);
+    await nodes[0]!.blocks.ensure(root);
+    const before = holdersOf(nodes, root);
+    const sent = sentBytes(nodes);
+    for (const { blocks } of before) blocks.membersChanged();
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(sentBytes(nodes) - sent).toBeLessThan(2 * MIB);
+    const dead = before.find((node) => node !== nodes[0])!;
+    await dead.stop();
+    const alive = nodes.filter((node) => node !== dead);
+    expect(holdersOf(alive, root).length).toBeLessThan(before.length);
+    for (const { blocks } of alive) blocks.membersChanged();
+    await expect
+      .poll(() => holdersOf(alive, root).length, { timeout: 10_000 })
+      .toBeGreaterThanOrEqual(5);
+    await Promise.all(nodes.map((node) => node.stop()));
+  });
+
   it('are made up for in the background', async () => {
     const nodes = await blockCluster(3, { retryMs: 50 });
     // Nobody can be reached at first.

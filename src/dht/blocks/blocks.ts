@@ -178,7 +178,7 @@ export class Blocks implements Service {
     return this.#server.accept(peer, stream);
   }
 
-  /** Call it whenever the roster changed: new members may have to hold something. */
+  /** Call it whenever members came, went or were found dead: a pass over all contents follows. */
   membersChanged(): void {
     this.#republisher.grown();
   }
@@ -231,7 +231,7 @@ export class Blocks implements Service {
    * @throws NOT_FOUND for a content that is not pinned here, without its list; BAD_MESSAGE.
    */
   async ensure(root: string, list?: Uint8Array): Promise<PutOutcome> {
-    const outcome = await this.#place(root, this.#listOf(root, list), this.#stop.signal);
+    const outcome = await this.#place(root, this.#listOf(root, list), 'put', this.#stop.signal);
     if (outcome.pending > 0 && this.#store.pinned(root) !== undefined) this.#retry(root);
     return outcome;
   }
@@ -295,7 +295,12 @@ export class Blocks implements Service {
     this.#replicator.add(root, utf8Bytes(root));
   }
 
-  async #place(root: string, list: Uint8Array, signal: AbortSignal): Promise<PutOutcome> {
+  async #place(
+    root: string,
+    list: Uint8Array,
+    during: 'put' | 'pass',
+    signal: AbortSignal,
+  ): Promise<PutOutcome> {
     const { self, members } = this.#deps;
     const need = needOf(this.#options.replication ?? LIMITS.replication, members().length);
     const pin = this.#store.pinned(root);
@@ -308,6 +313,7 @@ export class Blocks implements Service {
       wanted: need.copies - own.length,
       enough: need.quorum - own.length,
       signal,
+      ...(during === 'pass' ? { known: (cid: string) => this.#store.get(cid) } : {}),
     });
     return outcomeOf(need, self, [...own, ...held]);
   }
@@ -315,7 +321,7 @@ export class Blocks implements Service {
   async #ensured(root: string, signal: AbortSignal): Promise<boolean> {
     const pin = this.#store.pinned(root);
     if (pin === undefined) return true;
-    return (await this.#place(root, pin.list, signal)).pending === 0;
+    return (await this.#place(root, pin.list, 'pass', signal)).pending === 0;
   }
 
   /** Says that the content is here; behind every answer, because finding it works without, too. */

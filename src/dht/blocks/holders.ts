@@ -31,10 +31,17 @@ export interface HoldAim {
   readonly wanted: number;
   readonly enough: number;
   readonly signal: AbortSignal;
+  /**
+   * Pieces that this node has. With it only the ends of samples are read back and put behind what
+   * is known of them: enough to see, every hour, that a holder is still one.
+   */
+  readonly known?: (cid: string) => Promise<Uint8Array | undefined>;
 }
 
 /** Pieces that are read back from whoever says that it holds a content. */
 const SAMPLES = 2;
+/** Of a piece that is known. */
+const END_BYTES = 1_024;
 /** A holder fetches at this pace at least, once it has begun. */
 const PACE_BYTES_PER_MS = 1_024;
 const BEGIN_MS = 15_000;
@@ -50,7 +57,8 @@ export class Holders {
   }
 
   /** @returns members that say that they hold all of it, and gave samples of it back. */
-  async find({ list, peers, wanted, enough, signal }: HoldAim): Promise<readonly PeerId[]> {
+  async find(aim: HoldAim): Promise<readonly PeerId[]> {
+    const { list, peers, wanted, enough, signal } = aim;
     if (wanted <= 0) return [];
     const { size } = decodeBlockList(list);
     const held = await spread<boolean>({
@@ -61,7 +69,7 @@ export class Holders {
       clock: this.#deps.clock,
       signal,
       rest: 'finish',
-      ask: (peer, until) => this.#ask(peer, list, until),
+      ask: (peer, until) => this.#ask(peer, aim, until),
       fills: (holds) => holds,
       judge(answers) {
         const count = [...answers.values()].filter((holds) => holds).length;
@@ -77,18 +85,18 @@ export class Holders {
    * Reading everything back would double the cost of every write; random pieces, which the holder
    * cannot foresee, show whether it has them. Their hashes are checked as always.
    */
-  async #ask(peer: PeerId, list: Uint8Array, signal: AbortSignal): Promise<boolean> {
+  async #ask(peer: PeerId, { list, known }: HoldAim, signal: AbortSignal): Promise<boolean> {
     if (!(await this.#deps.asker.hold(peer, list, signal))) return false;
     let back = 0;
     const take = async (): Promise<void> => void back++;
-    const samples = this.#samples(list);
+    const samples = await this.#samples(list, known);
     await this.#deps.asker.want(peer, samples, take, signal);
     if (back === samples.length) return true;
     this.#deps.counters.add('falseHold');
     return false;
   }
 
-  #samples(list: Uint8Array): readonly Arriving[] {
+  async #samples(list: Uint8Array, known: HoldAim['known']): Promise<readonly Arriving[]> {
     const blocks = decodeBlockList(list);
     const { chunks } = blocks;
     const picked = new Set<number>();
@@ -96,6 +104,16 @@ export class Holders {
       const [high = 0, low = 0] = this.#deps.random.bytes(2);
       picked.add((high * 256 + low) % chunks.length);
     }
-    return [...picked].map((i) => arriving(chunks[i] ?? '', chunkSize(blocks, i)));
+    const samples: Arriving[] = [];
+    for (const i of picked) {
+      const sample = arriving(chunks[i] ?? '', chunkSize(blocks, i));
+      const own = await known?.(sample.cid);
+      if (own !== undefined) {
+        sample.filled = Math.max(0, own.length - END_BYTES);
+        sample.bytes.set(own.subarray(0, sample.filled));
+      }
+      samples.push(sample);
+    }
+    return samples;
   }
 }
