@@ -147,8 +147,10 @@ export class RecordBackends implements Service, SwitchedComponent {
       try {
         await (wanted ? this.hybrid.start() : this.hybrid.stop());
       } catch (thrown) {
+        // The next turn tries again; until then it works without probes and replay.
+        this.#hybridRuns = !wanted;
         const { code, message } = toBzzzError(thrown);
-        this.#deps.log.error({ code, message }, 'the hybrid store did not start');
+        this.#deps.log.error({ code, message }, 'the hybrid store did not start or stop');
       }
     });
   }

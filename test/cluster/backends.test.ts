@@ -153,6 +153,25 @@ describe('by SIGHUP', () => {
   });
 });
 
+describe('by setting', () => {
+  it('a node starts on the backends that its settings name', async () => {
+    await node.kill('SIGTERM');
+    await node.start({ BZZZ_USE_REAL_DHT: 'false', BZZZ_DISCOVERY_BACKEND: 'local' });
+    const chosen = await node.get<BackendDocument[]>('/v1/backends');
+    expect(chosen.map(({ backend, active }) => [backend, active])).toEqual([
+      ['mock', 'mock'],
+      ['mock', 'mock'],
+    ]);
+    const kept = await put(node);
+    expect(kept.ack).toBe('local');
+    await until('healthy', async () => (await healthOf(node, 'dht')).status === 'healthy');
+    await node.kill('SIGTERM');
+    await node.start({ BZZZ_FALLBACK_ON_ERROR: 'false' });
+    expect(await backendOf(node, 'dht')).toMatchObject({ backend: 'real' });
+    expect(await resolves(node, kept.address)).toBe(true);
+  });
+});
+
 describe('figures', () => {
   it('have the documented names, as JSON and for Prometheus', async () => {
     await put(node);

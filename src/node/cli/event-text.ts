@@ -5,7 +5,7 @@
 import type { ControlEvent } from '../control/client.ts';
 import { cutMiddle, visible } from './text.ts';
 
-/** What the kinds of the election and of jobs mean, for somebody who reads along. */
+/** What the kinds of the election, of jobs and of backends mean, for somebody who reads along. */
 const MEANING: Readonly<Record<string, string>> = {
   'leader.elected': 'this node leads',
   'leader.changed': 'there is a leader',
@@ -17,6 +17,14 @@ const MEANING: Readonly<Record<string, string>> = {
   'job.adopted': 'a job of a lost host was taken over',
   'job.done': 'a job is done',
   'job.failed': 'a job failed',
+  'backend.switched': 'another backend serves it from here on',
+  'backend.fallback': 'the network is given up for now',
+  'backend.recovery': 'the network is used again',
+  'backend.replayed': 'the network has what was written meanwhile',
+  'backend.queue_full': 'a write waits in the journal alone',
+  dead_letter: 'a record that the others refuse',
+  'config.reloaded': 'the configuration was read again',
+  'config.refused': 'the configuration is bad, and nothing changed',
   'state.transferred': 'the job table came from the leader before',
 };
 
