@@ -99,6 +99,7 @@ export class NetworkWatch {
     if (this.isOpen) return { kind: 'fallback', reason: this.#reason };
     const opening = this.#opening.signal;
     const limit = timeoutMs + MARGIN_MS;
+    const over = new AbortController();
     let stop: Cancel = () => {};
     const given = new Promise<Reached<T>>((resolve) => {
       const { clock } = this.#deps;
@@ -109,6 +110,7 @@ export class NetworkWatch {
       });
       let freed: Cancel = () => {};
       const free = (): void => {
+        over.abort();
         freed = clock.after(FREED_MS, () => resolve({ kind: 'fallback', reason: this.#reason }));
       };
       opening.addEventListener('abort', free, { once: true });
@@ -118,7 +120,6 @@ export class NetworkWatch {
         opening.removeEventListener('abort', free);
       };
     });
-    const over = new AbortController();
     const answered = this.#answer(work, over.signal);
     // Given up, its failure is nobody's: the network store told `onNetwork` of it.
     answered.catch(() => {});
@@ -145,13 +146,15 @@ export class NetworkWatch {
     try {
       return { kind: 'answer', value: await work(given) };
     } catch (thrown) {
-      if (given.aborted) throw thrown;
       const { code, message } = toBzzzError(thrown);
       // Closed under our feet by a stop: that is no fault of the network.
-      if (code === 'DRAINING') return { kind: 'fallback', reason: message };
-      if (!TROUBLE.has(code)) throw thrown;
-      this.#deps.log.warn({ err: thrown }, 'a call to the network failed');
-      this.#feed({ type: 'failed' }, message);
+      const stopped = code === 'DRAINING';
+      if (!stopped && !TROUBLE.has(code)) throw thrown;
+      // Work that was given up tells nothing new.
+      if (!stopped && !given.aborted) {
+        this.#deps.log.warn({ err: thrown }, 'a call to the network failed');
+        this.#feed({ type: 'failed' }, message);
+      }
       return { kind: 'fallback', reason: message };
     }
   }

@@ -11,6 +11,7 @@ import { type BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock, Logger, Random } from '../base/ports.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { type HybridEvent, idOf, type NetworkStore, type Subject } from './hybrid-types.ts';
+import { closedError } from './local-records.ts';
 import type { NetworkWatch } from './network-watch.ts';
 import type { ReplayQueue, Waiting } from './replay-queue.ts';
 import { chanceOf } from './republish.ts';
@@ -147,7 +148,7 @@ export class Replayer {
   /** @throws what ends the entry, or keeps it for later. */
   async #offer(entry: Waiting): Promise<void> {
     const { queue, watch } = this.#deps;
-    const reached = await watch.reach(this.#timeoutMs, () => this.#send(entry));
+    const reached = await watch.reach(this.#timeoutMs, (given) => this.#send(entry, given));
     if (reached.kind === 'answer' && reached.value) {
       await queue.settle(entry, entry.mark);
       return;
@@ -157,7 +158,7 @@ export class Replayer {
   }
 
   /** @returns whether the network has it now. */
-  async #send({ kind, name }: Waiting): Promise<boolean> {
+  async #send({ kind, name }: Waiting, given: AbortSignal): Promise<boolean> {
     const { local, network } = this.#deps;
     const timeoutMs = this.#timeoutMs;
     if (kind === 'provide') {
@@ -168,6 +169,8 @@ export class Replayer {
     const own = await local.get(namespace, suffix);
     // Its copy was damaged, and that was counted; the members may have others.
     if (own === undefined) return true;
+    // Fallen back meanwhile: nothing new is begun.
+    if (given.aborted) throw closedError();
     const { ack } = await network.put(namespace, suffix, own.value, { timeoutMs });
     return ack === 'quorum';
   }

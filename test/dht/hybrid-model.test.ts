@@ -119,6 +119,7 @@ class History {
 
   /** Within a life of the store; after a crash the journal's newest comes again. */
   checkOrder(): void {
+    expect(this.at.network.trespasses).toBe(0);
     for (const name of KEYS) {
       const sent = this.at.network.puts.filter((put) => put.name === `n/${name}`);
       const seqs = sent.map(({ value }) => seqOf(value));

@@ -40,6 +40,9 @@ export class FakeNetwork implements NetworkStore {
   readonly puts: { readonly name: string; readonly value: Uint8Array }[] = [];
   /** Puts of one name that ran at the same time. */
   overlaps = 0;
+  /** Puts that were begun although the store had fallen back. */
+  trespasses = 0;
+  hasFallenBack: () => boolean = () => false;
   mode: Mode = 'up';
   latencyMs = 0;
   /** Names that the rules of the others refuse, and names that they take and do not keep. */
@@ -56,6 +59,7 @@ export class FakeNetwork implements NetworkStore {
   async put(namespace: string, suffix: string, value: Uint8Array, options: PutOptions = {}) {
     const name = `${namespace}/${suffix}`;
     this.puts.push({ name, value });
+    if (this.hasFallenBack()) this.trespasses++;
     if (this.#running.has(name)) this.overlaps++;
     this.#running.add(name);
     try {
@@ -167,6 +171,7 @@ export async function lab(
     ...{ ...shared, self: SELF, need: () => needOf(5, 5), local, network, journal },
     disk: disk.sub('hybrid'),
   });
+  network.hasFallenBack = () => store.status.fallenBack;
   const events: HybridEvent[] = [];
   store.onChange((event) => void events.push(event));
   await store.start();

@@ -215,6 +215,28 @@ describe('when the network is back, the hybrid store', () => {
     await at.store.close();
   });
 
+  it('does not begin a put whose caller was answered from the disk meanwhile', async () => {
+    const at = await lab();
+    await breakIt(at);
+    await at.store.put('u', 's', Uint8Array.of(1));
+    at.network.mode = 'up';
+    at.network.latencyMs = 600;
+    await at.turn(1_700);
+    // It waits for the replay of its key; then the network fails.
+    const waiting = at.store.put('u', 's', Uint8Array.of(2));
+    await settle();
+    const begun = at.network.puts.length;
+    await breakIt(at);
+    await at.turn(1_000);
+    expect(await waiting).toEqual(LOCAL);
+    expect(at.network.puts.slice(begun).filter(({ name }) => name === 'u/s')).toEqual([]);
+    expect(at.network.trespasses).toBe(0);
+    at.network.mode = 'up';
+    await at.turn(8_000);
+    expect(at.network.held.get('u/s')).toEqual(Uint8Array.of(1, 2));
+    await at.store.close();
+  });
+
   it('replays what an earlier run left (A7)', async () => {
     const first = await lab();
     await breakIt(first, 'dead');
