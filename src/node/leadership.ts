@@ -248,6 +248,7 @@ function jobsOf(election: ElectionService, deps: LeadershipDeps): JobService {
     leader: () => election.leader()?.peerId,
     submit: (subject) => jobs.submit('repair', subject),
     log: logOf('dht'),
+    alsoRepair: () => records.content.membersChanged(),
   });
   return jobs;
 }

@@ -40,6 +40,8 @@ export interface RepairsDeps {
   /** Has some member do a `repair` job. */
   readonly submit: (subject: string) => Promise<unknown>;
   readonly log: Logger;
+  /** Has what is not a record looked after as well: large content. */
+  readonly alsoRepair: () => void;
 }
 
 /** This node's part of it: orders while it leads, obeys, and does the job when it is given it. */
@@ -52,6 +54,7 @@ export class Repairs {
     const { self, direct, repairer, leader } = deps;
     direct.handle(TOPIC, async (_from, body) => {
       const { changed } = decode('repair order', orderSchema, body, FRAME_BYTES);
+      deps.alsoRepair();
       return encode({ v: 1, ...(await repairer.ordered(changed)) });
     });
     repairer.useOrders({
@@ -78,6 +81,7 @@ export class Repairs {
     const named = subject.slice(SUBJECT.length).split(',');
     const changed = check('repair subject', changedSchema, named);
     const body = encode({ v: 1, changed });
+    this.#deps.alsoRepair();
     const asked = direct.connected().map(async (peer) => {
       const answer = await direct.request(peer, TOPIC, body, PASS_MS);
       return decode('repair report', reportSchema, answer, FRAME_BYTES);
