@@ -5,6 +5,7 @@
  */
 import { Libp2pRecord } from '@libp2p/record';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PeerId } from '../../src/base/brands.ts';
 import { utf8Bytes } from '../../src/base/bytes.ts';
 import {
   answer,
@@ -284,8 +285,9 @@ describe('a peer that answers everything with rubbish', () => {
   });
 
   it('ours: a majority of them makes a write fail, and never a false success', async () => {
+    const members: PeerId[] = [];
     const nodes = await Promise.all([0, 1, 2].map(() => storeNode(() => members)));
-    const members = nodes.map(({ id }) => id);
+    members.push(...nodes.map(({ id }) => id));
     await mesh(nodes);
     rubbish(nodes.slice(1));
     const { suffix, value } = content('alone among liars');
