@@ -22,7 +22,7 @@ import { Listeners } from './listeners.ts';
 import { closedError } from './local-records.ts';
 import { OwnCopies } from './own-copies.ts';
 import { PROBE, probeValue } from './probe.ts';
-import { providableCid } from './providable.ts';
+import { Providers } from './providers.ts';
 import { meets, type Need, outcomeOf } from './quorum.ts';
 import { readNetwork } from './read.ts';
 import { Repairer } from './repair.ts';
@@ -125,6 +125,7 @@ export class DhtStore implements RecordStore, Service {
   readonly #own: OwnCopies;
   readonly #wire: Wire;
   readonly #copies: Copies;
+  readonly #providers: Providers;
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
   readonly #network: Listeners<NetworkEvent>;
@@ -150,6 +151,7 @@ export class DhtStore implements RecordStore, Service {
     );
     attributeWrites(deps.kad, (peer, work) => deps.guard.sentBy(peer, work));
     this.#copies = new Copies(this.#options, { ...deps, wire: this.#wire });
+    this.#providers = new Providers(deps, this.#options);
     const { retryMs, republishMs: intervalMs, republishSoonMs: soonMs, timeoutMs } = this.#options;
     const replicator = (): Replicator => this.#replicator;
     const own = { own: this.#own, copies: this.#copies, replicator, timeoutMs };
@@ -302,17 +304,12 @@ export class DhtStore implements RecordStore, Service {
     return this.#health;
   }
 
-  /** @throws BAD_MESSAGE, DRAINING. Without any peer it is noted here, and that is all. */
+  /** Succeeds with whom it reached. @throws BAD_MESSAGE, DISK_FAILED, DRAINING. */
   async provide(cid: string, options: ProviderOptions = {}): Promise<void> {
     this.#requireOpen();
     const limit = this.#limit(options);
     try {
-      for await (const _event of this.#deps.kad.provide(providableCid(cid), limit)) {
-        // Every event is one peer's; who did not take it is found by the next `provide`.
-      }
-    } catch (thrown) {
-      // The query ends with its time; this node's own note was made before it began.
-      if (!limit.signal.aborted) throw thrown;
+      await this.#providers.provide(cid, limit.signal);
     } finally {
       limit.end();
     }
@@ -321,21 +318,9 @@ export class DhtStore implements RecordStore, Service {
   /** @throws BAD_MESSAGE, DRAINING. */
   async *findProviders(cid: string, options: ProviderOptions = {}): AsyncGenerator<PeerId> {
     this.#requireOpen();
-    const content = providableCid(cid);
     const limit = this.#limit(options);
-    const found = new Set<PeerId>();
     try {
-      for await (const event of this.#deps.kad.findProviders(content, limit)) {
-        if (event.name !== 'PROVIDER' && event.name !== 'PEER_RESPONSE') continue;
-        for (const { id } of event.providers) {
-          const peer = id.toString() as PeerId;
-          if (found.has(peer) || !this.#isMember(peer)) continue;
-          found.add(peer);
-          yield peer;
-        }
-      }
-    } catch (thrown) {
-      if (!limit.signal.aborted) throw thrown;
+      yield* this.#providers.find(cid, limit.signal);
     } finally {
       limit.end();
     }
@@ -384,11 +369,6 @@ export class DhtStore implements RecordStore, Service {
   #limit(options: ProviderOptions): ReturnType<typeof deadline> {
     const ms = options.timeoutMs ?? this.#options.timeoutMs;
     return deadline(this.#deps.clock, ms, this.#stop.signal);
-  }
-
-  /** A node that is not admitted yet is its own member. */
-  #isMember(peer: PeerId): boolean {
-    return peer === this.#deps.self || this.#deps.members().includes(peer);
   }
 
   async #probeNetwork(): Promise<string | undefined> {
