@@ -101,7 +101,7 @@ describe('a provider', () => {
   });
 
   it('that begins a piece wrongly and is silent then blames nobody else', async () => {
-    const at = await scene({ stepMs: 400 });
+    const at = await scene({ stepMs: 3_000 });
     at.bad.serve = async (_peer, stream) => {
       await stream.read();
       const bytes = new Uint8Array(1_000);
@@ -113,14 +113,15 @@ describe('a provider', () => {
   });
 
   it('that sends nothing costs its time-out, twice at most', async () => {
-    const at = await scene({ stepMs: 400 });
+    const at = await scene({ stepMs: 3_000 });
     let asked = 0;
     at.bad.serve = async () => void asked++;
     const before = performance.now();
     await reads(at);
-    expect(asked).toBe(1);
-    expect(at.reader.blocks.counters.get('silent')).toBe(1);
-    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThanOrEqual(2);
+    expect(at.reader.blocks.counters.get('silent')).toBeGreaterThanOrEqual(asked);
+    expect(performance.now() - before).toBeLessThan(20_000);
   });
 
   it.each([

@@ -175,21 +175,22 @@ describe('holders that die', () => {
   });
 
   it('are replaced by the others when they hear of it, for few bytes where nothing is', async () => {
-    const nodes = await blockCluster(7, { republishSoonMs: 50, stepMs: 2_000 });
+    const nodes = await blockCluster(7, { republishSoonMs: 50 });
     const { root } = await nodes[0]!.blocks.add([noise('pass', MIB)]);
     await nodes[0]!.blocks.ensure(root);
     const before = holdersOf(nodes, root);
     const sent = sentBytes(nodes);
     for (const { blocks } of before) blocks.membersChanged();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect(sentBytes(nodes) - sent).toBeLessThan(2 * MIB);
+    // Samples as of a put, of each holder by each, would be ten; one more holder may come.
+    expect(sentBytes(nodes) - sent).toBeLessThan(4 * MIB);
     const dead = before.find((node) => node !== nodes[0])!;
     await dead.stop();
     const alive = nodes.filter((node) => node !== dead);
     expect(holdersOf(alive, root).length).toBeLessThan(before.length);
     for (const { blocks } of alive) blocks.membersChanged();
     await expect
-      .poll(() => holdersOf(alive, root).length, { timeout: 10_000 })
+      .poll(() => holdersOf(alive, root).length, { timeout: 30_000 })
       .toBeGreaterThanOrEqual(5);
     await Promise.all(nodes.map((node) => node.stop()));
   });
