@@ -78,7 +78,7 @@ export interface RepairStep {
   readonly effects: readonly RepairEffect[];
 }
 
-/** Passes waiting for their time; a change beyond that keeps its first rank and loses later ones. */
+/** Passes waiting for their time; a change beyond that keeps its first rank and loses others. */
 const MAX_LATER = 64;
 
 /** @param members of the roster without this node: all count as present until they are missed. */
@@ -89,6 +89,7 @@ export const repairStart = (members: readonly PeerId[]): RepairState => ({
   later: [],
 });
 
+/** One step; see the table above. */
 export function repairStep(pace: RepairPace, state: RepairState, event: RepairEvent): RepairStep {
   if (event.type === 'ordered') {
     const changed = event.changed.filter((peer) => state.since.has(peer));

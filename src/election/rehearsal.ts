@@ -82,7 +82,7 @@ const TIMING: ElectionContext['timing'] = {
 /** A failover takes some 40 inputs. */
 const MOST_INPUTS = 400;
 
-/** Plays `takes` failovers, each with two changes of the roster. @throws INTERNAL: one got stuck. */
+/** Plays `takes` failovers, each with two changes of the roster. @throws INTERNAL: it is stuck. */
 export async function rehearse(takes: number, deps: RehearsalDeps): Promise<void> {
   const stage = await Stage.open(deps);
   for (let i = 0; i < takes && !deps.isOver(); i++) await stage.play();

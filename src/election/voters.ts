@@ -4,11 +4,11 @@
  *
  * An even number of voters tolerates no more than the odd number below it, and needs one vote more:
  * so it is only passed through, and only entered with somebody at hand to leave it again. "Spare"
- * is a connected, persistent member that did not opt out and has the newest epoch (at an even number
- * of voters also the one before: word of the step just taken is still on its way, and every moment
- * there is one in which the loss of a single voter stops the cluster); "lost" a voter that has been
- * away for longer than the grace; "goal" the largest odd number up to `target` and the cluster's
- * `maxVoters`.
+ * is a connected, persistent member that did not opt out and has the newest epoch (at an even
+ * number of voters also the one before: word of the step just taken is still on its way, and every
+ * moment there is one in which the loss of a single voter stops the cluster); "lost" a voter that
+ * has been away for longer than the grace; "goal" the largest odd number up to `target` and the
+ * cluster's `maxVoters`.
  *
  * | voters | how many       | spares | lost | change                                            |
  * | ------ | -------------- | ------ | ---- | ------------------------------------------------- |

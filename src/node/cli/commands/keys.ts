@@ -232,7 +232,7 @@ export function addKeys(program: Command, act: Act): void {
     .addHelpText(
       'after',
       '\nWith policy auto, one compromised requester can have anything signed.\n' +
-        'Signatures of secp256k1, p256 and ristretto255 keys are Schnorr signatures of RFC 9591:\n' +
+        'Keys of secp256k1, p256 and ristretto255 give Schnorr signatures of RFC 9591:\n' +
         'only `bzzz verify` and other implementations of that RFC verify them.',
     )
     .action(act<CreateOptions>((context, o, [name = '']) => createKey(context, name, o)));
