@@ -2,8 +2,9 @@
  * Settings that contradict each other, or the roster. Every complaint names both sides. Pure.
  * @module
  */
-import { BzzzError } from '../base/errors.ts';
+
 import type { Backend } from '../base/backend-words.ts';
+import { BzzzError } from '../base/errors.ts';
 import type { Role } from '../roster/types.ts';
 import type { Config, Effective, SettingKey } from './config.ts';
 import { LAYERS, SETTINGS } from './config.ts';
