@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-for (const program of ['sessions.ts', 'node.ts', 'failover.ts']) {
+for (const program of ['sessions.ts', 'node.ts', 'failover.ts', 'records.ts']) {
   const { status } = spawnSync(process.execPath, [join(import.meta.dirname, program)], {
     stdio: 'inherit',
   });
