@@ -275,8 +275,9 @@ describe('memory', () => {
       await reading.return(undefined);
     });
     await Promise.all(all);
-    // 20 x 1 MiB are theirs; what two nodes have under way in one process comes on top.
+    // 20 x 1 MiB are theirs, and what both nodes have under way and is not collected yet comes on
+    // top; whole contents would be 400 MiB.
     process.stderr.write(`twenty paused readers: ${Math.round(peak / MIB)} MiB\n`);
-    expect(peak / MIB).toBeLessThan(100);
+    expect(peak / MIB).toBeLessThan(160);
   });
 });
