@@ -1,0 +1,162 @@
+/** Many small records in a cluster of real daemons, and what is left of them after deaths. */
+import { join } from 'node:path';
+import { utf8Bytes } from '../../src/base/bytes.ts';
+import { datastoreKey } from '../../src/dht/rules.ts';
+import { openStore } from '../../src/node/store.ts';
+import { type Cluster, run, type TestNode, until } from './cluster.ts';
+
+/** A record that was put: where it resolves, and the hash that names it. */
+export interface Kept {
+  readonly address: string;
+  readonly pin: string;
+}
+
+/** Spread over the nodes, a few at a time. */
+export async function each<T, R>(
+  all: readonly T[],
+  parallel: number,
+  work: (one: T, i: number) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  const queue = all.entries();
+  const worker = async (): Promise<void> => {
+    for (const [i, one] of queue) results[i] = await work(one, i);
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  return results;
+}
+
+/** Puts `count` records through the control sockets of `writers` in turn, each to a quorum. */
+export async function putMany(writers: readonly TestNode[], count: number): Promise<Kept[]> {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  return each(numbers, 4, async (i) => {
+    const node = writers[i % writers.length]!;
+    const bytes = Buffer.from(`record ${i} of ${node.name}`).toString('hex');
+    const address = `ucxl://self:test@lab:records/${i}`;
+    const body = { address, bytes, encoding: 'hex', ack: 'quorum' };
+    // On a machine that is busy with other things a put may take longer than its time.
+    return until(`${address} at a quorum`, () => node.post<Kept>('/v1/records/put', body, 60_000));
+  });
+}
+
+/** Reads each record at `node`. @returns ms of each. @throws when one does not resolve. */
+export async function readAll(node: TestNode, records: readonly Kept[]): Promise<number[]> {
+  return each(records, 4, async ({ address, pin }) => {
+    const started = performance.now();
+    const query = new URLSearchParams({ address });
+    const found = await node.get<{ pin: string }>(`/v1/records/resolve?${query}`);
+    if (found.pin !== pin) throw new Error(`${node.name}: ${address} is ${found.pin}`);
+    return performance.now() - started;
+  });
+}
+
+export const p95 = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return Math.round((sorted[Math.ceil(sorted.length * 0.95) - 1] ?? Number.NaN) * 10) / 10;
+};
+
+interface RepairJob {
+  readonly kind: string;
+  readonly subject: string;
+  readonly state: string;
+  readonly result: string | null;
+}
+
+/** Waits until the leader's repair jobs have dealt with all of `gone`. @returns their results. */
+export async function repaired(
+  alive: readonly TestNode[],
+  gone: readonly TestNode[],
+  timeoutMs = 180_000,
+): Promise<readonly string[]> {
+  return until(
+    'the repair of what lost holders',
+    async () => {
+      for (const node of alive) {
+        const jobs = await node.get<readonly RepairJob[]>('/v1/jobs');
+        const done = jobs.filter(({ subject, state }) => {
+          return subject.startsWith('holders:') && state === 'done';
+        });
+        if (gone.every(({ peerId }) => done.some(({ subject }) => subject.includes(peerId)))) {
+          return done.map(({ result }) => result ?? '');
+        }
+      }
+      return undefined;
+    },
+    timeoutMs,
+    500,
+  );
+}
+
+/** How often the records of a node were looked after, as its metrics say. */
+async function looks(node: TestNode): Promise<number> {
+  const { stdout } = await run('curl', [
+    ...['-s', '--unix-socket', node.socketPath, 'http://localhost/metrics'],
+  ]);
+  const counts = [...stdout.matchAll(/event="repair(?:ed|Failed|Pass)"\} (\d+)/g)];
+  if (counts.length !== 3) throw new Error(`no figures of repairs at ${node.name}`);
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/**
+ * Waits until nobody has repaired anything for longer than ranks are apart.
+ * @returns the instant of the last repair, by `performance.now()`.
+ */
+export async function atRest(nodes: readonly TestNode[], quietMs = 25_000): Promise<number> {
+  let [before, since] = [-1, performance.now()];
+  await until(
+    'no more repairs',
+    async () => {
+      const all = await Promise.all(nodes.map(looks));
+      const total = all.reduce((sum, n) => sum + n, 0);
+      if (total !== before) [before, since] = [total, performance.now()];
+      return performance.now() - since > quietMs;
+    },
+    240_000,
+    1_000,
+  );
+  return since;
+}
+
+/** How many of `nodes`, none of them running, have each record in their store for others. */
+export async function copiesOnDisk(
+  nodes: readonly TestNode[],
+  records: readonly Kept[],
+): Promise<readonly number[]> {
+  const held = await Promise.all(
+    nodes.map(async (node) => {
+      const store = await openStore(join(node.dataDir, 'db'));
+      const keys = new Set<string>();
+      for await (const key of store.db.keys()) keys.add(key);
+      await store.close();
+      return keys;
+    }),
+  );
+  return records.map(({ pin }) => {
+    const key = datastoreKey('/dht', utf8Bytes(`/ucxl/m/${pin}`));
+    return held.filter((keys) => keys.has(key)).length;
+  });
+}
+
+/** Timers that nine daemons on few cores keep; no fallback hides what the network does. */
+export const UNHURRIED = {
+  BZZZ_DHT_BACKEND: 'dht',
+  BZZZ_HEARTBEAT_INTERVAL: '500ms',
+  BZZZ_ELECTION_TIMEOUT: '5s',
+} as const;
+
+/** Observers, admitted and connected to all. */
+export async function addObservers(cluster: Cluster, count: number): Promise<void> {
+  await Promise.all(Array.from({ length: count }, () => cluster.add('observer')));
+  await until(
+    'everybody connected',
+    async () => {
+      const views = await Promise.all(
+        cluster.nodes.map((node) => node.get<{ connected: boolean }[]>('/v1/peers')),
+      );
+      const others = cluster.nodes.length - 1;
+      return views.every((view) => view.filter(({ connected }) => connected).length >= others);
+    },
+    120_000,
+    500,
+  );
+}
