@@ -109,6 +109,8 @@ export const LIMITS = {
   controlBodyBytes: 2 * 1_048_576 + 65_536,
   controlHeaderMs: 5_000,
   controlBodyMs: 15_000,
+  /** Content that is answered inside a JSON document, where it takes twice its size. */
+  jsonContentBytes: 4 * 1_048_576,
   subscriberQueue: 1_024,
   eventHistory: 4_096,
   socketPathBytes: 107,
