@@ -243,7 +243,31 @@ describe('a member that has others hold things', () => {
 });
 
 describe('a holder that says it holds', () => {
-  it('is not counted when it does not give samples back', async () => {
+  it('is not counted when it lacks a single piece, or makes up what it shows', async () => {
+    const nodes = await blockCluster(4, { stepMs: 1_000, graceMs: 200 });
+    open.push(...nodes);
+    const [writer, partial, inventor, honest] = nodes as [
+      BlockNode,
+      BlockNode,
+      BlockNode,
+      BlockNode,
+    ];
+    const answering =
+      (proof: () => BlockResponse) =>
+      async (_peer: PeerId, stream: BlockStream): Promise<void> => {
+        const request = decodeBlockRequest(await stream.read());
+        await stream.write(encodeBlockFrame(request.t === 'hold' ? { t: 'held' } : proof()));
+      };
+    partial.serve = answering(() => ({ t: 'missing', i: 0 }));
+    inventor.serve = answering(() => ({ t: 'proof', hash: new Uint8Array(32).fill(7) }));
+    const { root } = await writer.blocks.add([noise('all of it', 3 * MIB)]);
+    const outcome = await writer.blocks.ensure(root);
+    expect([...outcome.holders].sort()).toEqual([writer.id, honest.id].sort());
+    expect(outcome).toMatchObject({ ack: 'one', pending: 2 });
+    expect(writer.blocks.counters.get('falseHold')).toBe(2);
+  });
+
+  it('is not counted when it shows nothing', async () => {
     const nodes = await blockCluster(3, { stepMs: 1_000, graceMs: 200 });
     open.push(...nodes);
     const [writer, liar, honest] = [nodes[0]!, nodes[1]!, nodes[2]!];

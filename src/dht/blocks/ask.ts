@@ -131,6 +131,27 @@ export class Asker {
     );
   }
 
+  /**
+   * What a member shows for having all of a content; see possession.ts.
+   * @returns undefined when it has not. @throws PEER_UNREACHABLE, TIMEOUT, BAD_MESSAGE.
+   */
+  async prove(
+    peer: PeerId,
+    list: Uint8Array,
+    nonce: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const line = this.#line(this.#holds, peer, this.#options.holds);
+    return line.run(signal, () =>
+      this.#talk(peer, { t: 'prove', list, nonce }, signal, async (read) => {
+        const answer = await read();
+        if (answer.t === 'proof') return answer.hash;
+        if (answer.t === 'missing' || answer.t === 'busy') return undefined;
+        throw new BzzzError('BAD_MESSAGE', `${answer.t} is no answer to prove`);
+      }),
+    );
+  }
+
   async #talk<T>(
     peer: PeerId,
     request: BlockRequest,

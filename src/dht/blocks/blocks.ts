@@ -227,7 +227,8 @@ export class Blocks implements Service {
    * Sees to it that r = min(5, members) members hold a content, this node among them if it does;
    * what is missing then is completed in the background.
    * @param list of the content; needed where it is not pinned here.
-   * @returns the members that hold all of it and gave samples back.
+   * @returns the members that hold all of it and showed it, byte for byte, if this node has it to
+   * compare; else those that gave samples back.
    * @throws NOT_FOUND for a content that is not pinned here, without its list; BAD_MESSAGE.
    */
   async ensure(root: string, list?: Uint8Array): Promise<PutOutcome> {
@@ -313,7 +314,8 @@ export class Blocks implements Service {
       wanted: need.copies - own.length,
       enough: need.quorum - own.length,
       signal,
-      ...(during === 'pass' ? { known: (cid: string) => this.#store.get(cid) } : {}),
+      look: during === 'pass' ? 'ends' : own.length > 0 ? 'all' : 'samples',
+      own: (cid) => this.#store.get(cid),
     });
     return outcomeOf(need, self, [...own, ...held]);
   }

@@ -3,11 +3,13 @@
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
+import { equalBytes } from '../../base/bytes.ts';
 import type { Clock, Random } from '../../base/ports.ts';
 import { spread } from '../spread.ts';
 import { type Arriving, type Asker, arriving } from './ask.ts';
 import type { BlockCounters } from './counters.ts';
 import { chunkSize, decodeBlockList } from './list.ts';
+import { NONCE_BYTES, possessionOf } from './possession.ts';
 
 export interface HoldersOptions {
   /** What slow ones get after enough hold, in ms. */
@@ -32,10 +34,12 @@ export interface HoldAim {
   readonly enough: number;
   readonly signal: AbortSignal;
   /**
-   * Pieces that this node has. With it only the ends of samples are read back and put behind what
-   * is known of them: enough to see, every hour, that a holder is still one.
+   * How holders are looked at: all of what they have against `own`, the pieces that this node has,
+   * when the content is put; the ends of samples behind what is known of them, which is enough to
+   * see every hour that a holder is still one; whole samples where this node has nothing.
    */
-  readonly known?: (cid: string) => Promise<Uint8Array | undefined>;
+  readonly look: 'all' | 'ends' | 'samples';
+  readonly own: (cid: string) => Promise<Uint8Array | undefined>;
 }
 
 /** Pieces that are read back from whoever says that it holds a content. */
@@ -45,6 +49,9 @@ const END_BYTES = 1_024;
 /** A holder fetches at this pace at least, once it has begun. */
 const PACE_BYTES_PER_MS = 1_024;
 const BEGIN_MS = 15_000;
+
+/** Whether a member that says so holds a content. */
+type Look = (peer: PeerId, signal: AbortSignal) => Promise<boolean>;
 
 /** Asks members to hold contents. */
 export class Holders {
@@ -56,11 +63,12 @@ export class Holders {
     this.#deps = deps;
   }
 
-  /** @returns members that say that they hold all of it, and gave samples of it back. */
+  /** @returns members that say that they hold all of it, and passed the look. */
   async find(aim: HoldAim): Promise<readonly PeerId[]> {
     const { list, peers, wanted, enough, signal } = aim;
     if (wanted <= 0) return [];
     const { size } = decodeBlockList(list);
+    const look = await this.#lookFor(aim);
     const held = await spread<boolean>({
       peers,
       width: wanted,
@@ -69,7 +77,7 @@ export class Holders {
       clock: this.#deps.clock,
       signal,
       rest: 'finish',
-      ask: (peer, until) => this.#ask(peer, aim, until),
+      ask: (peer, until) => this.#ask(peer, aim, look, until),
       fills: (holds) => holds,
       judge(answers) {
         const count = [...answers.values()].filter((holds) => holds).length;
@@ -81,22 +89,39 @@ export class Holders {
     return [...held].filter(([, holds]) => holds).map(([peer]) => peer);
   }
 
-  /**
-   * Reading everything back would double the cost of every write; random pieces, which the holder
-   * cannot foresee, show whether it has them. Their hashes are checked as always.
-   */
-  async #ask(peer: PeerId, { list, known }: HoldAim, signal: AbortSignal): Promise<boolean> {
+  async #ask(peer: PeerId, { list }: HoldAim, look: Look, signal: AbortSignal): Promise<boolean> {
     if (!(await this.#deps.asker.hold(peer, list, signal))) return false;
-    let back = 0;
-    const take = async (): Promise<void> => void back++;
-    const samples = await this.#samples(list, known);
-    await this.#deps.asker.want(peer, samples, take, signal);
-    if (back === samples.length) return true;
-    this.#deps.counters.add('falseHold');
-    return false;
+    const passed = await look(peer, signal);
+    if (!passed) this.#deps.counters.add('falseHold');
+    return passed;
   }
 
-  async #samples(list: Uint8Array, known: HoldAim['known']): Promise<readonly Arriving[]> {
+  async #lookFor({ list, look, own }: HoldAim): Promise<Look> {
+    const { asker, random } = this.#deps;
+    if (look === 'all') {
+      const nonce = random.bytes(NONCE_BYTES);
+      const expected = await possessionOf(nonce, decodeBlockList(list).chunks, own);
+      if (expected !== undefined) {
+        return async (peer, signal) => {
+          const shown = await asker.prove(peer, list, nonce, signal);
+          return shown !== undefined && equalBytes(shown, expected);
+        };
+      }
+    }
+    // Pieces that the holder cannot foresee; their hashes are checked as always.
+    return async (peer, signal) => {
+      let back = 0;
+      const take = async (): Promise<void> => void back++;
+      const samples = await this.#samples(list, look === 'ends' ? own : undefined);
+      await asker.want(peer, samples, take, signal);
+      return back === samples.length;
+    };
+  }
+
+  async #samples(
+    list: Uint8Array,
+    known: HoldAim['own'] | undefined,
+  ): Promise<readonly Arriving[]> {
     const blocks = decodeBlockList(list);
     const { chunks } = blocks;
     const picked = new Set<number>();

@@ -10,6 +10,7 @@ import type { Clock, Logger } from '../../base/ports.ts';
 import { deadline } from '../deadline.ts';
 import type { BlockCounters } from './counters.ts';
 import { decodeBlockList } from './list.ts';
+import { possessionOf } from './possession.ts';
 import {
   type BlockRequest,
   type BlockResponse,
@@ -108,7 +109,11 @@ export class BlockServer {
     counters.add('served');
     const write = (frame: BlockResponse): Promise<void> => stream.write(encodeBlockFrame(frame));
     if (request.t === 'want') return this.#give(request, write);
-    decodeBlockList(request.list);
+    const { chunks } = decodeBlockList(request.list);
+    if (request.t === 'prove') {
+      const hash = await possessionOf(request.nonce, chunks, this.#deps.load);
+      return write(hash === undefined ? { t: 'missing', i: 0 } : { t: 'proof', hash });
+    }
     // What is fetched for it has deadlines of its own, and may be large.
     unlimited();
     const stop = this.#stop.signal;

@@ -1,5 +1,5 @@
 /**
- * One stream, one request: pieces that are wanted, or a content to hold. DAG-CBOR frames of at most
+ * One stream, one request: pieces that are wanted, a content to hold, or to show. DAG-CBOR frames of at most
  * 64 KiB, so nobody's request is more in anybody's memory than was agreed on here.
  *
  * ```
@@ -11,7 +11,10 @@
  * <- {t: "progress", have}                      pieces so far; says that it goes on
  * <- {t: "held"}  or  {t: "refused", code}
  *
- * <- {t: "busy"}                                to either: ask again, or somebody else
+ * -> {t: "prove", list, nonce}                  show that all of this content is here
+ * <- {t: "proof", hash}  or  {t: "missing", i: 0}
+ *
+ * <- {t: "busy"}                                to any: ask again, or somebody else
  * ```
  * @module
  */
@@ -21,6 +24,7 @@ import type { PeerId } from '../../base/brands.ts';
 import { decode, encode, field } from '../../base/codec.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { blockLink } from './list.ts';
+import { NONCE_BYTES } from './possession.ts';
 
 /** Bytes of a piece in one frame; what is left is for the CBOR around them. */
 export const DATA_BYTES = LIMITS.blockFrameBytes - 256;
@@ -43,6 +47,11 @@ const requestSchema = z.discriminatedUnion('t', [
       .max(LIMITS.blockWants),
   }),
   z.strictObject({ t: z.literal('hold'), list: field.bytesUpTo(LIMITS.contentBytes) }),
+  z.strictObject({
+    t: z.literal('prove'),
+    list: field.bytesUpTo(LIMITS.contentBytes),
+    nonce: field.bytes(NONCE_BYTES),
+  }),
 ]);
 
 const responseSchema = z.discriminatedUnion('t', [
@@ -51,6 +60,7 @@ const responseSchema = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('progress'), have: z.int().min(0) }),
   z.strictObject({ t: z.literal('held') }),
   z.strictObject({ t: z.literal('refused'), code: field.text(64) }),
+  z.strictObject({ t: z.literal('proof'), hash: field.bytes(32) }),
   z.strictObject({ t: z.literal('busy') }),
 ]);
 
@@ -59,7 +69,8 @@ export type BlockRequest =
       readonly t: 'want';
       readonly blocks: readonly { readonly cid: CID; readonly from: number }[];
     }
-  | { readonly t: 'hold'; readonly list: Uint8Array };
+  | { readonly t: 'hold'; readonly list: Uint8Array }
+  | { readonly t: 'prove'; readonly list: Uint8Array; readonly nonce: Uint8Array };
 
 export type BlockResponse =
   | {
@@ -72,6 +83,7 @@ export type BlockResponse =
   | { readonly t: 'progress'; readonly have: number }
   | { readonly t: 'held' }
   | { readonly t: 'refused'; readonly code: string }
+  | { readonly t: 'proof'; readonly hash: Uint8Array }
   | { readonly t: 'busy' };
 
 export const encodeBlockFrame = (frame: BlockRequest | BlockResponse): Uint8Array => encode(frame);
