@@ -3,8 +3,9 @@
  *
  * Every write stands in the journal before anything else happens to it. While the breaker is
  * closed it goes on to the network, with a time of its own; once it is open, calls are answered
- * from the disk at once - those under way too - and writes wait in a durable queue. An
- * acknowledgement counts only copies that were read back, whichever way the call went.
+ * from the disk at once - those under way too - and writes wait in a durable queue; only a read of
+ * what the disk does not have asks the network all the same. An acknowledgement counts only copies
+ * that were read back, whichever way the call went.
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
@@ -24,7 +25,7 @@ import type { DeadLetter, HybridEvent, Subject } from './hybrid-types.ts';
 import { joinFound } from './join-found.ts';
 import { Listeners } from './listeners.ts';
 import { closedError } from './local-records.ts';
-import { NetworkWatch, type Reached } from './network-watch.ts';
+import { NetworkWatch, type Reached, TROUBLE } from './network-watch.ts';
 import { outcomeOf } from './quorum.ts';
 import { ReplayQueue } from './replay-queue.ts';
 import { Replayer } from './replayer.ts';
@@ -42,6 +43,9 @@ import type {
 } from './store.ts';
 
 export type { HybridDeps, HybridOptions, HybridStatus };
+
+/** A read that the disk cannot answer waits no longer than this for a network in trouble. */
+const ANYWAY_MS = 1_000;
 
 /** `start` and `stop` concern probes and replay. The two stores stay their opener's to close. */
 export class HybridStore implements RecordStore, Service {
@@ -151,9 +155,39 @@ export class HybridStore implements RecordStore, Service {
       if (reached.kind === 'answer') {
         return joinFound(rules, rules.key(namespace, suffix), own, reached.value);
       }
+      if (own === undefined && this.#watch.isOpen) {
+        return this.#askAnyway(namespace, suffix, options);
+      }
     }
     this.#answered(started);
     return own;
+  }
+
+  /** The disk has nothing to fall back to, and "not found" would be a guess. @throws as `put`. */
+  async #askAnyway(
+    namespace: string,
+    suffix: string,
+    options: GetOptions,
+  ): Promise<Found | undefined> {
+    const { network, clock, log } = this.#deps;
+    const timeoutMs = Math.min(this.#timeOf(options), ANYWAY_MS);
+    let stop: Cancel = () => {};
+    const late = new Promise<undefined>((resolve) => {
+      stop = clock.after(timeoutMs, () => resolve(undefined));
+    });
+    const answer = network.get(namespace, suffix, { ...options, timeoutMs });
+    try {
+      return await Promise.race([answer, late]);
+    } catch (thrown) {
+      const { code, message } = toBzzzError(thrown);
+      if (!TROUBLE.has(code)) throw thrown;
+      log.debug({ namespace, suffix, code, message }, 'not here, and the network does not answer');
+      return undefined;
+    } finally {
+      stop();
+      // When it is late its failure is nobody's.
+      answer.catch(() => {});
+    }
   }
 
   /** @throws BAD_MESSAGE, DRAINING. */

@@ -34,7 +34,7 @@ const MARGIN_MS = 250;
 /** What a call under way gets when the breaker opens: the answer that opened it is just coming. */
 const FREED_MS = 20;
 /** Errors that say something about the network and nothing about the call. */
-const TROUBLE: ReadonlySet<string> = new Set(['TIMEOUT', 'PEER_UNREACHABLE', 'INTERNAL']);
+export const TROUBLE: ReadonlySet<string> = new Set(['TIMEOUT', 'PEER_UNREACHABLE', 'INTERNAL']);
 
 /** Runs between `start` and `stop`; outside of that the breaker stays as it is. */
 export class NetworkWatch {

@@ -99,11 +99,25 @@ describe('when the network fails, the hybrid store', () => {
     const strict = put(at, 'b', { require: 'one' });
     await expect(strict).rejects.toMatchObject({ code: 'NO_QUORUM', exit: 5 });
     expect(await at.store.get('c', content('b').suffix)).toMatchObject({ source: 'local' });
-    expect(await at.store.get('c', content('nowhere').suffix)).toBeUndefined();
     const merged = await at.store.get('c', content('a').suffix, { merge: true });
     expect(merged).toMatchObject({ source: 'local', majority: false });
     expect(at.clock.now()).toBe(started);
     expect(at.network.puts.length).toBe(before);
+    await at.store.close();
+  });
+
+  it('asks the network for what the disk does not have, and not for long', async () => {
+    const at = await lab();
+    await breakIt(at, 'dead');
+    const missing = at.store.get('c', content('nowhere').suffix);
+    await at.turn(1_000, 100);
+    expect(await missing).toBeUndefined();
+    // The breaker is open still, but who answers is believed.
+    at.network.mode = 'up';
+    at.network.held.set(`c/${content('there').suffix}`, content('there').value);
+    expect(at.store.status.fallenBack).toBe(true);
+    const found = await at.store.get('c', content('there').suffix);
+    expect(found?.value).toEqual(content('there').value);
     await at.store.close();
   });
 
