@@ -85,8 +85,8 @@ export interface DhtDeps {
 /** How a call that needed the network fared there. */
 export interface NetworkEvent {
   /**
-   * Whether as many members answered as the call needed. A plain miss is ok, and so is a record
-   * that a member refused.
+   * Whether any other member answered; fewer than a quorum is a poor answer and no absence. A plain
+   * miss is ok, and so is a record that a member refused.
    */
   readonly ok: boolean;
   readonly ms: number;
@@ -228,7 +228,7 @@ export class DhtStore implements RecordStore, Service {
     const started = this.#deps.clock.now();
     const holders = await this.#copies.make(key, whole, 'write', timeoutMs, this.#stop.signal);
     const need = this.#copies.need();
-    this.#tell(started, tooFew(need, holders));
+    this.#tell(started, unanswered(holders, self));
     const outcome = outcomeOf(need, self, holders);
     if (outcome.pending > 0) this.#replicator.add(nameOf(rules.of(key)), key);
     if (outcome.ack !== 'quorum') counters.add('putBelowQuorum');
@@ -263,7 +263,7 @@ export class DhtStore implements RecordStore, Service {
       },
       { ...this.#deps, copies: this.#copies, wire: this.#wire },
     );
-    this.#tell(started, seen.served ? undefined : 'too few members answered a read');
+    this.#tell(started, seen.served ? undefined : 'nobody answered a read');
     if (seen.value === undefined) {
       counters.add('getMiss');
       return undefined;
@@ -381,7 +381,7 @@ export class DhtStore implements RecordStore, Service {
     const holders = await this.#copies.make(key, value, 'write', timeoutMs, this.#stop.signal);
     await guard.drop(key);
     const reason = tooFew(this.#copies.need(), holders);
-    this.#tell(started, reason);
+    this.#tell(started, unanswered(holders, self));
     return ownTaken ? reason : 'this node cannot store records for others';
   }
 
@@ -409,6 +409,13 @@ export class DhtStore implements RecordStore, Service {
 }
 
 /** Why these are no quorum; undefined when they are. */
+/**
+ * The network is there as long as anybody answers: what is below a quorum then is completed in the
+ * background, while giving the network up would leave a record at its writer alone.
+ */
+const unanswered = (holders: readonly PeerId[], self: PeerId): string | undefined =>
+  holders.some((holder) => holder !== self) ? undefined : 'nobody answered a write';
+
 function tooFew({ copies, quorum }: Need, holders: readonly PeerId[]): string | undefined {
   if (holders.length >= quorum) return undefined;
   return `${holders.length} of ${copies} copies reached, ${quorum} needed`;

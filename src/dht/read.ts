@@ -49,7 +49,7 @@ export interface ReadResult {
   readonly repair: boolean;
   /** Whether a majority of the home answered, this node's own copy counted where it is part. */
   readonly majority: boolean;
-  /** Whether as many answered as the read needed, home or not: whether the network is there. */
+  /** Whether any other member answered: whether the network is there. */
   readonly served: boolean;
 }
 
@@ -99,11 +99,10 @@ export async function readNetwork(
   });
   const { value, holders, repair } = union(reading, answers, deps.rules);
   const { heard, atHome } = tally(answers);
-  const found = !merge && value !== undefined;
   const result: ReadResult = {
     ...{ value, holders, repair },
     majority: atHome >= need.quorum,
-    served: found || heard + 1 >= (merge ? need.quorum : need.blocking),
+    served: heard > 0,
   };
   // Those who answered meet every majority, so nothing that reached one was missed.
   if (value !== undefined || atHome >= need.blocking) return result;
