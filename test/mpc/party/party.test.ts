@@ -173,7 +173,7 @@ describe('party service', () => {
     const cases: [object, string][] = [
       [{ name: 'Release' }, 'BAD_REQUEST'],
       [{ name: '' }, 'BAD_REQUEST'],
-      [{ suite: 'p256' }, 'UNSUPPORTED_SUITE'],
+      [{ suite: 'ed448' }, 'UNSUPPORTED_SUITE'],
       [{ threshold: 1 }, 'INVALID_THRESHOLD'],
       [{ threshold: 4 }, 'INVALID_THRESHOLD'],
       [{ composition: {} }, 'INVALID_COMPOSITION'],
