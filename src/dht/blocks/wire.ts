@@ -1,6 +1,6 @@
 /**
- * One stream, one request: pieces that are wanted, a content to hold, or to show. DAG-CBOR frames of at most
- * 64 KiB, so nobody's request is more in anybody's memory than was agreed on here.
+ * One stream, one request: pieces that are wanted, a content to hold, or to show. DAG-CBOR frames
+ * of at most 64 KiB, so nobody's request is more in anybody's memory than was agreed on here.
  *
  * ```
  * -> {t: "want", blocks: [{cid, from}]}         up to 4 pieces, each from an offset on
