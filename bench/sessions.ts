@@ -1,117 +1,96 @@
 /**
  * Key generation and signing through real daemons and their control sockets, next to noble in one
- * process of the same run.
+ * process of the same run. A figure that cannot be had is reported with its error, and the others
+ * follow. `--shapes 2/3,3/5`, `--suites a,b`, `--seconds S` for each figure.
  */
-import { request } from 'node:http';
-import { Cluster, type TestNode } from '../test/support/cluster.ts';
-import { nobleKeygenMs, nobleSignMs } from './noble.ts';
+import { parseArgs } from 'node:util';
+import type { TestNode } from '../test/support/cluster.ts';
+import { nobleKeygenMs, nobleSign } from './noble.ts';
+import { createKey, signMany, startSigners } from './signing.ts';
 import { quantiles, report, round, timed } from './stats.ts';
 
-const SHAPES = [
-  [2, 3],
-  [3, 5],
-] as const;
-const SUITES = ['ed25519', 'secp256k1-tr'] as const;
+const { values } = parseArgs({
+  options: {
+    shapes: { type: 'string', default: '2/3,3/5,7/10' },
+    suites: { type: 'string', default: 'ed25519,secp256k1-tr' },
+    seconds: { type: 'string', default: '20' },
+  },
+});
+const IN_FLIGHT = [1, 8, 32] as const;
+const boundMs = Number(values.seconds) * 1_000;
+if (!(boundMs > 0)) throw new Error('--seconds takes a positive number');
 
-/** One call on a node's control socket, as curl would make it. */
-function post<T>(node: TestNode, path: string, body: unknown): Promise<T> {
-  return new Promise((done, fail) => {
-    const call = request(
-      {
-        socketPath: `${node.dataDir}/control.sock`,
-        // While noble computes, a connection that is kept would time out.
-        agent: false,
-        path,
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-      },
-      (response) => {
-        let text = '';
-        response.on('data', (chunk) => (text += chunk));
-        response.on('end', () =>
-          response.statusCode === 200 || response.statusCode === 201
-            ? done(JSON.parse(text) as T)
-            : fail(new Error(`${path}: ${response.statusCode} ${text}`)),
-        );
-      },
+interface Subject {
+  readonly asked: TestNode;
+  readonly suite: string;
+  readonly t: number;
+  readonly n: number;
+}
+
+/** @returns the name of a key to sign with. */
+async function keygen({ asked, suite, t, n }: Subject): Promise<string> {
+  const times: number[] = [];
+  let key = '';
+  const end = performance.now() + boundMs;
+  for (let i = 0; i < (n > 5 ? 3 : 9) && performance.now() < end; i++) {
+    times.push(
+      await timed(async () => {
+        key = await createKey(asked, suite, t, n);
+      }),
     );
-    call.once('error', fail);
-    call.end(JSON.stringify(body));
+  }
+  const noble = await nobleKeygenMs(suite, t, n);
+  // The first one waits until all parties were heard of.
+  const ms = quantiles(times.length > 1 ? times.slice(1) : times);
+  report('keygen', {
+    suite,
+    shape: `${t}-of-${n}`,
+    ms,
+    noble_ms: noble,
+    ratio: round(ms.p50 / noble),
   });
+  return key;
 }
 
-let serial = 0;
-const sign = (node: TestNode, key: string): Promise<{ signature: string }> =>
-  post(node, '/v1/sign', {
-    key,
-    message: Buffer.from(`message ${process.pid} ${serial++}`).toString('hex'),
-  });
-
-async function perSecond(
-  node: TestNode,
-  key: string,
-  inFlight: number,
-  total: number,
-): Promise<number> {
-  let left = total;
-  const worker = async (): Promise<void> => {
-    while (left-- > 0) await sign(node, key);
-  };
-  const ms = await timed(async () => {
-    await Promise.all(Array.from({ length: inFlight }, worker));
-  });
-  return round((total * 1_000) / ms, 1);
+async function signing({ asked, suite, t, n }: Subject, key: string): Promise<void> {
+  const about = { suite, shape: `${t}-of-${n}` };
+  await signMany(asked, key, 30, 8, boundMs);
+  for (const inFlight of IN_FLIGHT) {
+    // Beside each figure, because the machine is not the same all the time.
+    const noble = await nobleSign(suite, t, n, 15);
+    const many = await signMany(asked, key, inFlight === 1 ? 60 : 240, inFlight, boundMs);
+    const { signed, errors, attempts, latencies, ms: spent } = many;
+    const ms = quantiles(latencies);
+    report('sign', {
+      ...about,
+      in_flight: inFlight,
+      signed,
+      errors,
+      attempts: round(attempts / signed),
+      ms,
+      per_second: round((signed * 1_000) / spent, 1),
+      noble_ms: noble.ms,
+      latency_ratio: round(ms.p50 / noble.ms),
+      rate_ratio: round((signed * noble.ms) / spent),
+    });
+  }
 }
 
-for (const [t, n] of SHAPES) {
-  const cluster = await Cluster.start(n);
+for (const shape of values.shapes.split(',')) {
+  const [t = 2, n = 3] = shape.split('/').map(Number);
+  const cluster = await startSigners(n);
   try {
-    const asked = cluster.node(1);
-    for (const suite of SUITES) {
-      const keygen: number[] = [];
-      for (let i = 0; i < 9; i++) {
-        const name = `k${t}${n}${suite}${i}`;
-        keygen.push(
-          await timed(async () => {
-            await post(asked, '/v1/keys', { name, suite, threshold: t, parties: n });
-          }),
-        );
+    for (const suite of values.suites.split(',')) {
+      const subject = { asked: cluster.node(1), suite, t, n };
+      try {
+        await signing(subject, await keygen(subject));
+      } catch (error) {
+        report('failed', { suite, shape: `${t}-of-${n}`, error: String(error) });
+        process.exitCode = 1;
       }
-      const nobleKeygen = await nobleKeygenMs(suite, t, n);
-      const spent = quantiles(keygen.slice(1));
-      report('keygen', {
-        suite,
-        shape: `${t}-of-${n}`,
-        ms: spent,
-        noble_ms: nobleKeygen,
-        ratio: round(spent.p50 / nobleKeygen),
-      });
-
-      const key = `k${t}${n}${suite}0`;
-      const signing: number[] = [];
-      for (let i = 0; i < 70; i++) {
-        const ms = await timed(async () => void (await sign(asked, key)));
-        if (i >= 10) signing.push(ms);
-      }
-      const nobleSign = await nobleSignMs(suite, t, n);
-      const latency = quantiles(signing);
-      report('sign', {
-        suite,
-        shape: `${t}-of-${n}`,
-        ms: latency,
-        noble_ms: nobleSign,
-        ratio: round(latency.p50 / nobleSign),
-      });
-      report('sign-rate', {
-        suite,
-        shape: `${t}-of-${n}`,
-        in_flight: 8,
-        per_second: await perSecond(asked, key, 8, 240),
-        noble_per_second: round(1_000 / nobleSign, 1),
-      });
     }
   } finally {
     await cluster.stop();
   }
 }
-process.exit(0);
+process.exit();

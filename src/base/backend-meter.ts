@@ -31,54 +31,51 @@ export interface BackendMetrics {
 }
 
 /** What a `hybrid` backend counted itself: it alone knows which arm it asked. */
-export type HybridFigures = Omit<BackendMetrics, 'component'>;
+export interface HybridCounts {
+  /** Undefined where every request is counted by the meter already. */
+  readonly arms?: ArmCounts;
+  readonly fallbacks: number;
+  readonly recoveries: number;
+}
 
 const NOTHING: ArmCount = { requests: 0, errors: 0, totalMs: 0 };
 
-/** Counts requests by who answered them. */
-export class BackendMeter {
-  readonly component: string;
+/** Requests by who answered them. */
+export class ArmCounts {
   readonly #counts = new Map<Arm, ArmCount>();
-  readonly #hybrid: () => HybridFigures;
-
-  /** @param hybrid of this component's `hybrid` backend; added to what is counted here. */
-  constructor(component: string, hybrid: () => HybridFigures) {
-    this.component = component;
-    this.#hybrid = hybrid;
-  }
 
   add(arm: Arm, ms: number, ok: boolean): void {
-    const { requests, errors, totalMs } = this.count(arm);
-    this.#counts.set(arm, {
-      requests: requests + 1,
-      errors: errors + (ok ? 0 : 1),
-      totalMs: totalMs + ms,
-    });
+    this.#counts.set(arm, sum(this.count(arm), { requests: 1, errors: ok ? 0 : 1, totalMs: ms }));
   }
 
   count(arm: Arm): ArmCount {
     return this.#counts.get(arm) ?? NOTHING;
   }
+}
+
+/** The requests of one component, whichever of its backends they went to. */
+export class BackendMeter extends ArmCounts {
+  readonly component: string;
+  readonly #hybrid: () => HybridCounts;
+
+  /** @param hybrid of this component's `hybrid` backend; added to what is counted here. */
+  constructor(component: string, hybrid: () => HybridCounts) {
+    super();
+    this.component = component;
+    this.#hybrid = hybrid;
+  }
 
   /** The figures of now. Averages and rates are over all requests since the start. */
   metrics(): BackendMetrics {
-    const hybrid = this.#hybrid();
-    const mock = joined(this.count('mock'), {
-      requests: hybrid.mock_requests,
-      mean: hybrid.avg_latency_mock,
-      rate: hybrid.error_rate_mock,
-    });
-    const real = joined(this.count('real'), {
-      requests: hybrid.real_requests,
-      mean: hybrid.avg_latency_real,
-      rate: hybrid.error_rate_real,
-    });
+    const { arms, fallbacks, recoveries } = this.#hybrid();
+    const mock = sum(this.count('mock'), arms?.count('mock') ?? NOTHING);
+    const real = sum(this.count('real'), arms?.count('real') ?? NOTHING);
     return {
       component: this.component,
       mock_requests: mock.requests,
       real_requests: real.requests,
-      fallback_events: hybrid.fallback_events,
-      recovery_events: hybrid.recovery_events,
+      fallback_events: fallbacks,
+      recovery_events: recoveries,
       avg_latency_mock: mean(mock.totalMs, mock.requests),
       avg_latency_real: mean(real.totalMs, real.requests),
       error_rate_mock: mean(mock.errors, mock.requests),
@@ -87,15 +84,12 @@ export class BackendMeter {
   }
 }
 
-const joined = (
-  own: ArmCount,
-  other: { readonly requests: number; readonly mean: number; readonly rate: number },
-): ArmCount => ({
-  requests: own.requests + other.requests,
-  errors: own.errors + other.rate * other.requests,
-  totalMs: own.totalMs + other.mean * other.requests,
+const sum = (a: ArmCount, b: ArmCount): ArmCount => ({
+  requests: a.requests + b.requests,
+  errors: a.errors + b.errors,
+  totalMs: a.totalMs + b.totalMs,
 });
 
 /** To a thousandth: more would be noise. */
-const mean = (sum: number, n: number): number =>
-  n === 0 ? 0 : Math.round((sum / n) * 1_000) / 1_000;
+const mean = (total: number, n: number): number =>
+  n === 0 ? 0 : Math.round((total / n) * 1_000) / 1_000;

@@ -3,6 +3,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
+import { varint } from 'multiformats';
 import { base32 } from 'multiformats/bases/base32';
 
 const utf8 = new TextEncoder();
@@ -20,6 +21,10 @@ export function fromHex(text: string): Uint8Array | undefined {
 export const toBase32 = (bytes: Uint8Array): string => base32.baseEncode(bytes);
 
 export const utf8Bytes = (text: string): Uint8Array => utf8.encode(text);
+
+/** Unsigned LEB128 (https://github.com/multiformats/unsigned-varint). */
+export const varintBytes = (n: number): Uint8Array =>
+  varint.encodeTo(n, new Uint8Array(varint.encodingLength(n)));
 
 export const sha256 = (bytes: Uint8Array): Uint8Array =>
   new Uint8Array(createHash('sha256').update(bytes).digest());

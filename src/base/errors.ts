@@ -30,6 +30,7 @@ export const ERRORS = {
   DRAINING: kind(1, 503, 'this node is stopping; ask another one'),
   NOT_LEADER: kind(1, 503, 'another host leads; `bzzz leader` names it'),
   LEADERSHIP_LOST: kind(1, 503, 'the change may have been made; `bzzz roster` tells'),
+  STALE_EPOCH: kind(1, 409, 'the key has newer shares; ask again'),
   STALE_TERM: kind(1, 409, 'a newer leader was elected; nothing to do'),
   UNSUPPORTED_RUNTIME: kind(1, 500, 'run `npm ci` in the checkout, which brings the right Node'),
   // -- 2: usage

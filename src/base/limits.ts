@@ -51,6 +51,15 @@ export const LIMITS = {
   sessionMessageBytes: 65_536,
   /** The message of a signing request; larger ones are refused: sign a digest. */
   signMessageBytes: 1_048_576,
+  /** The highest rate that a key may set for its requesters. */
+  requestsPerMinute: 60_000,
+  /** (key, requester) pairs whose rate one node counts; the oldest go first. */
+  ratedRequesters: 16_384,
+  /** Messages up to this size are shown to an external policy program. */
+  policyMessageBytes: 65_536,
+  policyReasonBytes: 200,
+  /** An encrypted backup of one node. */
+  backupBytes: 64 * 1_048_576,
   purposeBytes: 128,
   nameBytes: 63,
   requesters: 64,
@@ -100,7 +109,7 @@ export const LIMITS = {
   /** A stored value: candidates of up to 16 authors, or a certificate. */
   recordBytes: 131_072,
   candidateBytes: 4_096,
-  /** A mutable head. */
+  /** The head that says who leads. */
   headBytes: 4_096,
   candidates: 16,
   recordStoreBytes: 256 * 1_048_576,

@@ -14,7 +14,9 @@
  * | open     | timer                      | half-open    | probe                        |
  * | half-open| probed ok                  | closed, 0    | closed, timer interval       |
  * | half-open| probed not                 | open         | timer, twice as long, capped |
+ * | open, half-open | start               | open         | timer backoff                |
  *
+ * A start is one after a stop, which drops the probe under way: nobody tells of it any more.
  * Any other pair changes nothing: `ok` and `failed` of calls that began before it opened say
  * nothing about now. Errors count in a row; a timer takes the place of the one before.
  * @module
@@ -63,6 +65,7 @@ export function breakerStep(
   event: BreakerEvent,
 ): BreakerStep {
   if (state.at === 'closed') return stepClosed(pace, state, event);
+  if (event.type === 'start') return open(pace.backoffMs, []);
   if (state.at === 'open' && event.type === 'timer') {
     return { state: { ...state, at: 'halfOpen' }, effects: [{ type: 'probe' }] };
   }
@@ -96,17 +99,17 @@ function stepClosed(
 
 function fail(pace: BreakerPace, errors: number, effects: readonly BreakerEffect[]): BreakerStep {
   if (errors < pace.thresholdErrors) return { state: { at: 'closed', errors }, effects };
-  const { backoffMs: waitMs } = pace;
-  return {
-    state: { at: 'open', waitMs },
-    effects: [{ type: 'opened' }, { type: 'timer', ms: waitMs }],
-  };
+  return open(pace.backoffMs, [{ type: 'opened' }]);
 }
+
+const open = (waitMs: number, effects: readonly BreakerEffect[]): BreakerStep => ({
+  state: { at: 'open', waitMs },
+  effects: [...effects, { type: 'timer', ms: waitMs }],
+});
 
 function reopen(pace: BreakerPace, waitedMs: number): BreakerStep {
   const cap = Math.max(pace.backoffMs, pace.maxBackoffMs);
-  const waitMs = Math.min(cap, waitedMs * 2);
-  return { state: { at: 'open', waitMs }, effects: [{ type: 'timer', ms: waitMs }] };
+  return open(Math.min(cap, waitedMs * 2), []);
 }
 
 const close = (pace: BreakerPace): BreakerStep => ({

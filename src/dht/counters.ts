@@ -2,6 +2,7 @@
  * What the record store counts. The names are metric labels, so they are a closed list.
  * @module
  */
+import { EventCounters } from '../base/event-counters.ts';
 import { REFUSALS, type Refusal } from './rules.ts';
 
 const EVENTS = [
@@ -52,20 +53,9 @@ const NAMES: readonly CounterName[] = [
   ...REFUSALS.map((refusal) => `refused.${refusal}` as const),
 ];
 
-/** Monotonic counters, all from 0. */
-export class Counters {
-  readonly #values = new Map<CounterName, number>(NAMES.map((name) => [name, 0]));
-
-  add(name: CounterName, n = 1): void {
-    this.#values.set(name, this.get(name) + n);
-  }
-
-  get(name: CounterName): number {
-    return this.#values.get(name) ?? 0;
-  }
-
-  /** Every counter, also those at 0; for metrics. */
-  snapshot(): ReadonlyMap<CounterName, number> {
-    return new Map(this.#values);
+/** Of one record store, with its guard and its journal. */
+export class Counters extends EventCounters<CounterName> {
+  constructor() {
+    super(NAMES);
   }
 }

@@ -17,6 +17,7 @@ import type { Level } from 'level';
 import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
+import { KeyQueue } from '../base/key-queue.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, Logger } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
@@ -62,7 +63,7 @@ export interface Page {
 export class RecordGuard extends LevelDatastore {
   readonly #options: Required<GuardOptions>;
   readonly #deps: GuardDeps;
-  readonly #tails = new Map<string, Promise<unknown>>();
+  readonly #turns = new KeyQueue();
   /** When each record with a limited life came, by the monotonic clock. */
   readonly #mortal = new Map<string, number>();
   readonly #providers = new Set<string>();
@@ -210,7 +211,7 @@ export class RecordGuard extends LevelDatastore {
     await this.#measured;
     try {
       const rule = this.#deps.rules.check(key, value);
-      return await this.#serial(at, () => this.#mergeInto(at, rule, key, value));
+      return await this.#turns.run(at, () => this.#mergeInto(at, rule, key, value));
     } catch (thrown) {
       throw this.#refuse(thrown);
     }
@@ -317,7 +318,7 @@ export class RecordGuard extends LevelDatastore {
 
   async #remove(at: string): Promise<void> {
     await this.#measured;
-    await this.#serial(at, async () => {
+    await this.#turns.run(at, async () => {
       const raw = await this.#raw(at);
       if (raw === undefined) return;
       await this.db.del(at);
@@ -343,19 +344,6 @@ export class RecordGuard extends LevelDatastore {
     const refusal = refusalOf(thrown);
     if (refusal !== undefined) this.#deps.counters.add(`refused.${refusal}`);
     return thrown;
-  }
-
-  /** Runs `work` after what was asked for the same key before. */
-  async #serial<T>(at: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(at) ?? Promise.resolve();
-    // The outcome before belongs to whoever asked for it.
-    const run = before.then(work, work);
-    this.#tails.set(at, run);
-    try {
-      return await run;
-    } finally {
-      if (this.#tails.get(at) === run) this.#tails.delete(at);
-    }
   }
 
   /** Adds up what an earlier run left; its probes are dead by now. */

@@ -7,8 +7,10 @@
  * @module
  */
 import { peerIdFromString } from '@libp2p/peer-id';
+import { BoundedMap } from '../base/bounded.ts';
 import type { PeerId } from '../base/brands.ts';
-import { compareBytes, sha256, taggedHash, utf8Bytes } from '../base/bytes.ts';
+import { compareBytes, sha256 } from '../base/bytes.ts';
+import { type Ranking, rankPeers } from '../base/rendezvous.ts';
 
 /** The `count` of `peers` nearest to `key`, nearest first. */
 export function nearest(
@@ -24,27 +26,21 @@ export function nearest(
     .map(({ peer }) => peer);
 }
 
-/**
- * `peers` in the order in which they take a turn at `key`, by rendezvous hashing (Thaler and
- * Ravishankar, 1998): everybody computes the same, and each key has another first one.
- */
+const REPAIRERS: Ranking = { tag: 'bzzz/repair/1', first: 'greatest' };
+
+/** `peers` in the order in which they take a turn at `key`. */
 export function byRank(key: Uint8Array, peers: readonly PeerId[]): readonly PeerId[] {
-  return peers
-    .map((peer) => ({ peer, weight: taggedHash('bzzz/repair/1', key, utf8Bytes(peer)) }))
-    .sort((a, b) => compareBytes(b.weight, a.weight))
-    .map(({ peer }) => peer);
+  return rankPeers(REPAIRERS, key, peers);
 }
 
 /** Identifiers worth remembering: a few rosters of the largest size. */
-const REMEMBERED = 1_024;
-const identifiers = new Map<PeerId, Uint8Array>();
+const identifiers = new BoundedMap<PeerId, Uint8Array>(1_024);
 
 /** As kad-dht computes it: the hash of the peer id's multihash. */
 function kadIdOf(peer: PeerId): Uint8Array {
   const known = identifiers.get(peer);
   if (known !== undefined) return known;
   const id = sha256(peerIdFromString(peer).toMultihash().bytes);
-  if (identifiers.size >= REMEMBERED) identifiers.clear();
   identifiers.set(peer, id);
   return id;
 }

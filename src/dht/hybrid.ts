@@ -8,11 +8,12 @@
  * that were read back, whichever way the call went.
  * @module
  */
+import { ArmCounts, type HybridCounts } from '../base/backend-meter.ts';
 import type { PeerId } from '../base/brands.ts';
 import { toBzzzError } from '../base/errors.ts';
 import type { Cancel, Service } from '../base/ports.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { type HybridMetrics, HybridTally } from './hybrid-metrics.ts';
+import { healthStatus } from './health.ts';
 import {
   HYBRID_DEFAULTS,
   type HybridDeps,
@@ -24,12 +25,10 @@ import {
 import type { DeadLetter, HybridEvent, Subject } from './hybrid-types.ts';
 import { joinFound } from './join-found.ts';
 import { Listeners } from './listeners.ts';
-import { closedError } from './local-records.ts';
 import { NetworkWatch, type Reached, TROUBLE } from './network-watch.ts';
 import { outcomeOf } from './quorum.ts';
 import { ReplayQueue } from './replay-queue.ts';
 import { Replayer } from './replayer.ts';
-import { requireAck } from './required.ts';
 import { nameOf } from './rules.ts';
 import type {
   Found,
@@ -41,6 +40,7 @@ import type {
   RecordStore,
   Stored,
 } from './store.ts';
+import { closedError, requireAck } from './store-errors.ts';
 
 export type { HybridDeps, HybridOptions, HybridStatus };
 
@@ -57,7 +57,10 @@ export class HybridStore implements RecordStore, Service {
   readonly #watch: NetworkWatch;
   readonly #replayer: Replayer;
   readonly #listeners: Listeners<HybridEvent>;
-  readonly #tally = new HybridTally();
+  /** `mock` is what the disk answered, `real` what needed the network. */
+  readonly #arms = new ArmCounts();
+  #fallbacks = 0;
+  #recoveries = 0;
   /** Calls that the network has not answered yet. */
   readonly #calls = new Set<Promise<unknown>>();
   #opened: Promise<void> | undefined;
@@ -125,15 +128,16 @@ export class HybridStore implements RecordStore, Service {
     await this.#onDisk(started, () => local.put(namespace, suffix, value));
     return this.#tracked(async () => {
       const name = `${namespace}/${suffix}`;
+      const subject = `record ${name}`;
       const reached = await this.#replicate({ namespace, suffix, value }, options);
       if (reached.kind === 'answer') {
         const why = 'fewer members than that gave it back';
-        return requireAck(name, reached.value, options.require, why);
+        return requireAck(subject, reached.value, options.require, why);
       }
       await this.#enqueue({ kind: 'put', name });
       this.#answered(started);
       const why = `the network is not used now: ${reached.reason}`;
-      return requireAck(name, outcomeOf(need(), self, [self]), options.require, why);
+      return requireAck(subject, outcomeOf(need(), self, [self]), options.require, why);
     });
   }
 
@@ -270,8 +274,9 @@ export class HybridStore implements RecordStore, Service {
     };
   }
 
-  metrics(): HybridMetrics {
-    return this.#tally.snapshot();
+  /** Since the start. */
+  counts(): HybridCounts {
+    return { arms: this.#arms, fallbacks: this.#fallbacks, recoveries: this.#recoveries };
   }
 
   /** Oldest first. */
@@ -327,7 +332,7 @@ export class HybridStore implements RecordStore, Service {
     const tried = !this.#watch.isOpen;
     const started = clock.now();
     const reached = await this.#watch.reach(timeoutMs, work);
-    if (tried) this.#tally.add('real', clock.now() - started, reached.kind === 'answer');
+    if (tried) this.#arms.add('real', clock.now() - started, reached.kind === 'answer');
     return reached;
   }
 
@@ -338,14 +343,14 @@ export class HybridStore implements RecordStore, Service {
     } catch (thrown) {
       if (toBzzzError(thrown).code !== 'BAD_MESSAGE') {
         this.#errors++;
-        this.#tally.add('mock', this.#deps.clock.now() - started, false);
+        this.#arms.add('mock', this.#deps.clock.now() - started, false);
       }
       throw thrown;
     }
   }
 
   #answered(started: number): void {
-    this.#tally.add('mock', this.#deps.clock.now() - started, true);
+    this.#arms.add('mock', this.#deps.clock.now() - started, true);
   }
 
   async #tracked<T>(work: () => Promise<T>): Promise<T> {
@@ -374,7 +379,7 @@ export class HybridStore implements RecordStore, Service {
   #onOpened(reason: string): void {
     const { clock } = this.#deps;
     const started = clock.now();
-    this.#tally.fallbacks++;
+    this.#fallbacks++;
     this.#errors++;
     // By now they have been freed; the time is that of the slowest.
     void Promise.allSettled([...this.#calls]).then(() => {
@@ -383,7 +388,7 @@ export class HybridStore implements RecordStore, Service {
   }
 
   #onClosed(ms: number, downMs: number): void {
-    this.#tally.recoveries++;
+    this.#recoveries++;
     this.#listeners.emit({ type: 'recovery', ms, downMs });
     this.#replayer.wake();
   }
@@ -417,15 +422,17 @@ export class HybridStore implements RecordStore, Service {
     }
   }
 
-  #status(status: HealthStatus['status'], latencyMs: number, reason?: string): HealthStatus {
-    return {
+  #status(status: HealthStatus['status'], ms: number, reason?: string): HealthStatus {
+    const wallMs = this.#deps.clock.wallMs();
+    const errors = this.#errors;
+    return healthStatus({
       component: 'dht',
       backend: 'hybrid',
       status,
-      last_check: new Date(this.#deps.clock.wallMs()).toISOString(),
-      error_count: this.#errors,
-      latency_ms: Math.round(latencyMs * 10) / 10,
-      ...(reason === undefined ? {} : { reason }),
-    };
+      reason,
+      wallMs,
+      ms,
+      errors,
+    });
   }
 }

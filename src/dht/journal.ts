@@ -7,6 +7,7 @@
  */
 import { equalBytes, toHex } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
+import { KeyQueue } from '../base/key-queue.ts';
 import type { Cancel, KeyValue, Logger, Random } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
 import { Listeners } from './listeners.ts';
@@ -30,8 +31,8 @@ const MAX_WAITING_BYTES = 64 * 1_048_576;
 /** What this node wrote. Writes of one key are made one after the other, others side by side. */
 export class Journal {
   readonly #deps: JournalDeps;
-  /** The last write of each key that has one under way: a merge reads before it writes. */
-  readonly #tails = new Map<string, Promise<unknown>>();
+  /** By key, for a merge reads before it writes. */
+  readonly #turns = new KeyQueue();
   readonly #listeners: Listeners<Stored>;
   #waitingBytes = 0;
 
@@ -57,7 +58,7 @@ export class Journal {
     // The caller's bytes were checked as they are now, and may be a view into another's buffer.
     const checked = new Uint8Array(value);
     try {
-      return await this.#serial(nameOf(rule), () => this.#mergeInto(rule, checked));
+      return await this.#turns.run(nameOf(rule), () => this.#mergeInto(rule, checked));
     } finally {
       this.#waitingBytes -= value.length;
     }
@@ -89,7 +90,7 @@ export class Journal {
   /** Writes, reads and drops a value, synced. @throws DISK_FAILED. */
   async checkDisk(): Promise<void> {
     const { disk, random } = this.#deps;
-    await this.#serial(CHECK_KEY, async () => {
+    await this.#turns.run(CHECK_KEY, async () => {
       const value = random.bytes(16);
       await disk.put(CHECK_KEY, value, { sync: true });
       const back = await disk.get(CHECK_KEY);
@@ -129,19 +130,6 @@ export class Journal {
     requireSame(merged, await disk.get(nameOf(rule)));
     this.#listeners.emit({ namespace: namespace.name, suffix });
     return merged;
-  }
-
-  /** Runs `work` after what was asked for the same name before. */
-  async #serial<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(name) ?? Promise.resolve();
-    // The outcome before belongs to whoever asked for it.
-    const run = before.then(work, work);
-    this.#tails.set(name, run);
-    try {
-      return await run;
-    } finally {
-      if (this.#tails.get(name) === run) this.#tails.delete(name);
-    }
   }
 }
 

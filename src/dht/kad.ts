@@ -10,20 +10,20 @@
 import type { KadDHT } from '@libp2p/kad-dht';
 import type { PeerId } from '../base/brands.ts';
 import { equalBytes } from '../base/bytes.ts';
-import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { toBzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, Logger, Random, Service } from '../base/ports.ts';
 import { Copies } from './copies.ts';
 import type { Counters } from './counters.ts';
 import { deadline } from './deadline.ts';
 import type { RecordGuard } from './guard.ts';
+import { healthStatus } from './health.ts';
 import type { Journal } from './journal.ts';
 import { Listeners } from './listeners.ts';
-import { closedError } from './local-records.ts';
 import { OwnCopies } from './own-copies.ts';
 import { PROBE, probeValue } from './probe.ts';
 import { Providers } from './providers.ts';
-import { meets, type Need, outcomeOf } from './quorum.ts';
+import { type Need, outcomeOf } from './quorum.ts';
 import { readNetwork } from './read.ts';
 import { Repairer } from './repair.ts';
 import { Replicator } from './replicate.ts';
@@ -39,6 +39,7 @@ import type {
   RecordStore,
   Stored,
 } from './store.ts';
+import { closedError, requireAck } from './store-errors.ts';
 import { Upkeep } from './upkeep.ts';
 import { attributeWrites, createWire, type Wire } from './wire.ts';
 
@@ -125,7 +126,8 @@ export class DhtStore implements RecordStore, Service {
   readonly #own: OwnCopies;
   readonly #wire: Wire;
   readonly #copies: Copies;
-  readonly #providers: Providers;
+  /** Who has a content; also of what is not a record. */
+  readonly providers: Providers;
   readonly #replicator: Replicator;
   readonly #republisher: Republisher;
   readonly #network: Listeners<NetworkEvent>;
@@ -151,7 +153,7 @@ export class DhtStore implements RecordStore, Service {
     );
     attributeWrites(deps.kad, (peer, work) => deps.guard.sentBy(peer, work));
     this.#copies = new Copies(this.#options, { ...deps, wire: this.#wire });
-    this.#providers = new Providers(deps, this.#options);
+    this.providers = new Providers(deps, this.#options);
     const { retryMs, republishMs: intervalMs, republishSoonMs: soonMs, timeoutMs } = this.#options;
     const replicator = (): Replicator => this.#replicator;
     const own = { own: this.#own, copies: this.#copies, replicator, timeoutMs };
@@ -232,10 +234,10 @@ export class DhtStore implements RecordStore, Service {
     const outcome = outcomeOf(need, self, holders);
     if (outcome.pending > 0) this.#replicator.add(nameOf(rules.of(key)), key);
     if (outcome.ack !== 'quorum') counters.add('putBelowQuorum');
-    if (options.require !== undefined && !meets(outcome.ack, options.require)) {
-      throw belowRequired(`${namespace}/${suffix}`, need, outcome, options.require);
-    }
-    return outcome;
+    const { copies, quorum } = need;
+    const why = `${holders.length} of ${copies} copies were read back, ${quorum} are a quorum`;
+    const record = `record ${namespace}/${suffix}`;
+    return requireAck(record, outcome, options.require, why, { quorum });
   }
 
   /** @throws BAD_MESSAGE (the key), DISK_FAILED. */
@@ -309,7 +311,7 @@ export class DhtStore implements RecordStore, Service {
     this.#requireOpen();
     const limit = this.#limit(options);
     try {
-      await this.#providers.provide(cid, limit.signal);
+      await this.providers.provide(cid, limit.signal);
     } finally {
       limit.end();
     }
@@ -320,7 +322,7 @@ export class DhtStore implements RecordStore, Service {
     this.#requireOpen();
     const limit = this.#limit(options);
     try {
-      yield* this.#providers.find(cid, limit.signal);
+      yield* this.providers.find(cid, limit.signal);
     } finally {
       limit.end();
     }
@@ -394,21 +396,14 @@ export class DhtStore implements RecordStore, Service {
     this.#network.emit(ok ? { ok, ms } : { ok, ms, reason });
   }
 
-  #status(status: HealthStatus['status'], latencyMs: number, reason?: string): HealthStatus {
+  #status(status: HealthStatus['status'], ms: number, reason?: string): HealthStatus {
     const { clock, counters } = this.#deps;
-    return {
-      component: 'dht',
-      backend: 'real',
-      status,
-      last_check: new Date(clock.wallMs()).toISOString(),
-      error_count: counters.get('peerError') + counters.get('rubbish') + counters.get('falseAck'),
-      latency_ms: Math.round(latencyMs * 10) / 10,
-      ...(reason === undefined ? {} : { reason }),
-    };
+    const errors = counters.get('peerError') + counters.get('rubbish') + counters.get('falseAck');
+    const wallMs = clock.wallMs();
+    return healthStatus({ component: 'dht', backend: 'real', status, reason, wallMs, ms, errors });
   }
 }
 
-/** Why these are no quorum; undefined when they are. */
 /**
  * The network is there as long as anybody answers: what is below a quorum then is completed in the
  * background, while giving the network up would leave a record at its writer alone.
@@ -416,20 +411,8 @@ export class DhtStore implements RecordStore, Service {
 const unanswered = (holders: readonly PeerId[], self: PeerId): string | undefined =>
   holders.some((holder) => holder !== self) ? undefined : 'nobody answered a write';
 
+/** Why these are no quorum; undefined when they are. */
 function tooFew({ copies, quorum }: Need, holders: readonly PeerId[]): string | undefined {
   if (holders.length >= quorum) return undefined;
   return `${holders.length} of ${copies} copies reached, ${quorum} needed`;
-}
-
-function belowRequired(
-  record: string,
-  need: Need,
-  outcome: PutOutcome,
-  required: PutOptions['require'],
-): BzzzError {
-  const { ack, holders, pending } = outcome;
-  return new BzzzError('NO_QUORUM', `record ${record} reached ${ack}, not ${required}`, {
-    why: `${holders.length} of ${need.copies} copies were read back, ${need.quorum} are a quorum`,
-    details: { ack, holders, pending, required, quorum: need.quorum },
-  });
 }

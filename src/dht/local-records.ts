@@ -1,14 +1,16 @@
 /**
- * The `local` backend: the embedded store and nothing else. A put reaches `local`, a get sees what
- * this node wrote and what it holds for others; peers go on being served from the latter.
+ * The `local` backend: the embedded store and nothing else. A put reaches `local` (on a node alone
+ * that is a quorum), a get sees what this node wrote and what it holds for others; peers go on
+ * being served from the latter.
  * @module
  */
+import { BoundedMap } from '../base/bounded.ts';
 import type { PeerId } from '../base/brands.ts';
-import { BzzzError, toBzzzError } from '../base/errors.ts';
+import { toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock } from '../base/ports.ts';
+import { healthStatus } from './health.ts';
 import { OwnCopies, type OwnCopiesDeps } from './own-copies.ts';
 import { providableCid } from './providable.ts';
-import { requireAck } from './required.ts';
 import type {
   Found,
   GetOptions,
@@ -19,9 +21,12 @@ import type {
   RecordStore,
   Stored,
 } from './store.ts';
+import { closedError, requireAck } from './store-errors.ts';
 
 export interface LocalDeps extends OwnCopiesDeps {
   readonly self: PeerId;
+  /** The roster's members. */
+  readonly members: () => readonly PeerId[];
   readonly clock: Clock;
 }
 
@@ -33,7 +38,7 @@ export class LocalRecords implements RecordStore {
   readonly #deps: LocalDeps;
   readonly #own: OwnCopies;
   /** By the hash's text, as Kademlia does: two CIDs of one content are one. */
-  readonly #provided = new Set<string>();
+  readonly #provided = new BoundedMap<string, true>(MAX_PROVIDED);
   #errors = 0;
   #closed = false;
 
@@ -52,9 +57,10 @@ export class LocalRecords implements RecordStore {
     this.#requireOpen();
     const { rules, self, journal } = this.#deps;
     await journal.write(rules.key(namespace, suffix), value);
-    const outcome: PutOutcome = { ack: 'local', holders: [self], pending: 0 };
+    const ack = this.#alone() ? 'quorum' : 'local';
+    const outcome: PutOutcome = { ack, holders: [self], pending: 0 };
     const why = 'the local backend does not replicate';
-    return requireAck(`${namespace}/${suffix}`, outcome, options.require, why);
+    return requireAck(`record ${namespace}/${suffix}`, outcome, options.require, why);
   }
 
   /** @throws BAD_MESSAGE (the key), DISK_FAILED, DRAINING. */
@@ -67,23 +73,19 @@ export class LocalRecords implements RecordStore {
     const value = await this.#own.read(this.#deps.rules.key(namespace, suffix));
     if (value === undefined) return undefined;
     const found: Found = { value, source: 'local', holders: [this.#deps.self] };
-    // Nobody else was asked, so a newer one may stand elsewhere.
+    // Nobody else was asked, so a newer one may stand elsewhere, if there is anybody else.
     const merges = options.merge === true && options.localOnly !== true;
-    return merges ? { ...found, majority: false } : found;
+    return merges ? { ...found, majority: this.#alone() } : found;
   }
 
   async provide(cid: string, _options?: ProviderOptions): Promise<void> {
     this.#requireOpen();
-    const name = nameOfContent(cid);
-    this.#provided.delete(name);
-    this.#provided.add(name);
-    const [oldest] = this.#provided;
-    if (this.#provided.size > MAX_PROVIDED && oldest !== undefined) this.#provided.delete(oldest);
+    this.#provided.set(nameOfContent(cid), true);
   }
 
   async *findProviders(cid: string, _options?: ProviderOptions): AsyncGenerator<PeerId> {
     this.#requireOpen();
-    if (this.#provided.has(nameOfContent(cid))) yield this.#deps.self;
+    if (this.#provided.get(nameOfContent(cid)) === true) yield this.#deps.self;
   }
 
   subscribe(listener: (stored: Stored) => void): Cancel {
@@ -102,30 +104,28 @@ export class LocalRecords implements RecordStore {
       this.#errors++;
       reason = toBzzzError(thrown).message;
     }
-    return {
-      component: 'dht',
-      backend: 'mock',
+    return healthStatus({
+      ...{ component: 'dht', backend: 'mock', reason },
       status: reason === undefined ? 'healthy' : 'failed',
-      last_check: new Date(clock.wallMs()).toISOString(),
-      error_count: this.#errors,
-      latency_ms: Math.round((clock.now() - started) * 10) / 10,
-      ...(reason === undefined ? {} : { reason }),
-    };
+      wallMs: clock.wallMs(),
+      ms: clock.now() - started,
+      errors: this.#errors,
+    });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
   }
 
+  /** A cluster of one is its own majority, as it is on the network's backend. */
+  #alone(): boolean {
+    const { members, self } = this.#deps;
+    return members().every((member) => member === self);
+  }
+
   #requireOpen(): void {
     if (this.#closed) throw closedError();
   }
 }
-
-/** What every backend says after `close`. */
-export const closedError = (): BzzzError =>
-  new BzzzError('DRAINING', 'the record store is closed', {
-    why: 'this node is stopping, or another backend took its place',
-  });
 
 const nameOfContent = (cid: string): string => providableCid(cid).multihash.bytes.join(',');

@@ -77,8 +77,7 @@ export class NetworkWatch {
       this.#lastOk = ok;
       this.#feed({ type: ok ? 'ok' : 'failed' }, reason ?? 'too few members answered');
     });
-    if (this.isOpen) this.#arm(this.#pace.backoffMs);
-    else this.#feed({ type: 'start' }, '');
+    this.#feed({ type: 'start' }, '');
   }
 
   stop(): void {

@@ -9,6 +9,7 @@ import { pause } from '../base/pause.ts';
 import type { Cancel, Clock, Logger } from '../base/ports.ts';
 import type { Counters } from './counters.ts';
 import type { Page } from './guard.ts';
+import { Listeners } from './listeners.ts';
 import {
   type RepairEffect,
   type RepairEvent,
@@ -75,6 +76,7 @@ const NOBODY_LEADS: RepairOrders = { standing: () => 'none', order: () => {} };
 export class Repairer {
   readonly #options: RepairOptions;
   readonly #deps: RepairerDeps;
+  readonly #begun: Listeners<ReadonlySet<PeerId>>;
   #orders = NOBODY_LEADS;
   #state: RepairState = repairStart([]);
   #stop = new AbortController();
@@ -85,11 +87,20 @@ export class Repairer {
   constructor(options: RepairOptions, deps: RepairerDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#begun = new Listeners(deps.log);
   }
 
   /** Where there is a leader it decides; until this is called nobody leads. */
   useOrders(orders: RepairOrders): void {
     this.#orders = orders;
+  }
+
+  /**
+   * Calls back when this node begins to repair what a change of holders left behind, ordered or
+   * not: for what is no record and has holders all the same. Once a change, not at later ranks.
+   */
+  onBegun(listener: (changed: ReadonlySet<PeerId>) => void): Cancel {
+    return this.#begun.add(listener);
   }
 
   start(): void {
@@ -140,6 +151,7 @@ export class Repairer {
       this.#orders.order(effect.changed);
       return [];
     }
+    if (effect.pass.rank === 0) this.#begun.emit(effect.pass.changed);
     if (this.#waiting >= MAX_WAITING) {
       counters.add('repairDropped');
       return [];

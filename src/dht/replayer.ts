@@ -11,11 +11,11 @@ import { type BzzzError, toBzzzError } from '../base/errors.ts';
 import type { Cancel, Clock, Logger, Random } from '../base/ports.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { type HybridEvent, idOf, type NetworkStore, type Subject } from './hybrid-types.ts';
-import { closedError } from './local-records.ts';
 import type { NetworkWatch } from './network-watch.ts';
 import type { ReplayQueue, Waiting } from './replay-queue.ts';
 import { chanceOf } from './republish.ts';
 import type { RecordStore } from './store.ts';
+import { closedError } from './store-errors.ts';
 
 export interface ReplayerDeps {
   readonly queue: ReplayQueue;

@@ -2,6 +2,7 @@
  * Completes copies in the background: a bounded backlog, a few at a time, with back-off.
  * @module
  */
+import type { Millis } from '../base/brands.ts';
 import type { Cancel, Clock, Logger, Random } from '../base/ports.ts';
 import { Backlog } from './backlog.ts';
 import type { Counters } from './counters.ts';
@@ -20,6 +21,11 @@ const LIMIT = 1_024;
 const PARALLEL = 4;
 /** The longest wait, in first waits. */
 const MAX_FACTOR = 60;
+/**
+ * Rest after a round, in lengths of it; longer when copies failed. Peers that do not answer in time
+ * have much to do, and copies that are only looked after must not be what they have to do.
+ */
+const REST = { done: 1, failed: 4 } as const;
 
 /** Works between `start` and `stop`; `add` before `start` waits for it. */
 export class Replicator {
@@ -28,6 +34,7 @@ export class Replicator {
   #cancel: Cancel | undefined;
   #stop: AbortController | undefined;
   #round: Promise<void> | undefined;
+  #restsUntil: Millis = 0 as Millis;
 
   constructor(options: { readonly retryMs: number }, deps: ReplicatorDeps) {
     const firstMs = options.retryMs;
@@ -65,7 +72,8 @@ export class Replicator {
     this.#cancel?.();
     if (at === undefined) return;
     const { clock } = this.#deps;
-    this.#cancel = clock.after(Math.max(0, at - clock.now()), () => {
+    const from = Math.max(at, this.#restsUntil);
+    this.#cancel = clock.after(Math.max(0, from - clock.now()), () => {
       const signal = this.#stop?.signal;
       if (signal === undefined || this.#round !== undefined) return;
       this.#round = this.#work(signal).finally(() => {
@@ -76,22 +84,29 @@ export class Replicator {
   }
 
   async #work(signal: AbortSignal): Promise<void> {
-    const due = this.#backlog.due(this.#deps.clock.now(), PARALLEL);
-    await Promise.all(due.map(({ name, key }) => this.#one(name, key, signal)));
+    const { clock } = this.#deps;
+    const since = clock.now();
+    const due = this.#backlog.due(since, PARALLEL);
+    const done = await Promise.all(due.map(({ name, key }) => this.#one(name, key, signal)));
+    const { done: short, failed: long } = REST;
+    const lengths = done.every((one) => one) ? short : long;
+    this.#restsUntil = (clock.now() + lengths * (clock.now() - since)) as Millis;
   }
 
-  async #one(name: string, key: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** @returns whether it has all copies now. */
+  async #one(name: string, key: Uint8Array, signal: AbortSignal): Promise<boolean> {
     const { clock, counters, log, random, ensure } = this.#deps;
     try {
       if (await ensure(key, signal)) {
         this.#backlog.settle(name);
         counters.add('replicated');
-        return;
+        return true;
       }
     } catch (err) {
       log.warn({ err, record: name }, 'copies of a record could not be completed');
     }
     counters.add('replicateFailed');
     this.#backlog.postpone(name, clock.now(), chanceOf(random));
+    return false;
   }
 }

@@ -1,66 +1,34 @@
 /**
- * A bound on work under way: so many at once, so many waiting, more are refused.
+ * The bound on record requests under way. One that finds no place in time fails as one that got no
+ * answer in time does.
  * @module
  */
 import { BzzzError } from '../base/errors.ts';
+import { Slots } from '../base/slots.ts';
 
 /** First come, first served. */
-export class Slots {
-  readonly #parallel: number;
-  readonly #maxWaiting: number;
+export class RequestSlots {
+  readonly #slots: Slots;
   readonly #onBusy: () => void;
-  readonly #waiting = new Set<() => void>();
-  #running = 0;
 
   /** @param onBusy is called for each piece of work refused because too many wait. */
   constructor(parallel: number, maxWaiting: number, onBusy: () => void) {
-    this.#parallel = parallel;
-    this.#maxWaiting = maxWaiting;
+    this.#slots = new Slots(parallel, maxWaiting);
     this.#onBusy = onBusy;
   }
 
   /** @throws TIMEOUT when `signal` aborts before the turn comes or too many wait. */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    await this.#enter(signal);
-    try {
-      return await work();
-    } finally {
-      this.#leave();
-    }
-  }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new BzzzError('TIMEOUT', 'the time is up');
-    if (this.#running < this.#parallel) {
-      this.#running++;
-      return;
-    }
-    if (this.#waiting.size >= this.#maxWaiting) {
+    const entry = await this.#slots.enter(signal);
+    if (entry === 'gone') throw new BzzzError('TIMEOUT', 'the time is up');
+    if (entry === 'full') {
       this.#onBusy();
       throw new BzzzError('TIMEOUT', 'too many record requests are waiting');
     }
-    await new Promise<void>((resolve, reject) => {
-      const turn = (): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve();
-      };
-      const giveUp = (): void => {
-        this.#waiting.delete(turn);
-        reject(new BzzzError('TIMEOUT', 'the time is up'));
-      };
-      signal.addEventListener('abort', giveUp, { once: true });
-      this.#waiting.add(turn);
-    });
-  }
-
-  /** The place goes to whoever waits longest; only without anyone it becomes free. */
-  #leave(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#running--;
-      return;
+    try {
+      return await work();
+    } finally {
+      this.#slots.leave();
     }
-    this.#waiting.delete(next);
-    next();
   }
 }

@@ -16,7 +16,7 @@ import { equalBytes, sha256 } from '../base/bytes.ts';
 import { assert, BzzzError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
 import { deadline } from './deadline.ts';
-import { Slots } from './slots.ts';
+import { RequestSlots } from './slots.ts';
 
 /** What a peer answered to a read. The value is unchecked; `rubbish` is a record of another key. */
 export type Answer =
@@ -110,9 +110,10 @@ export function createWire(
 ): Wire {
   const inside = insideOf(dht);
   // A line for each peer: one that stalls holds up nobody else's requests.
-  const lines = new Map<PeerId, Slots>();
-  const lineOf = (peer: PeerId): Slots => {
-    const line = lines.get(peer) ?? new Slots(options.parallel, options.waiting, deps.onBusy);
+  const lines = new Map<PeerId, RequestSlots>();
+  const lineOf = (peer: PeerId): RequestSlots => {
+    const line =
+      lines.get(peer) ?? new RequestSlots(options.parallel, options.waiting, deps.onBusy);
     lines.set(peer, line);
     return line;
   };

@@ -21,11 +21,13 @@ export interface CompositionRequest {
   readonly ephemeral?: boolean | undefined;
 }
 
-/** A checked composition: `threshold` of `parties`, all persistent in this version. */
+/** A checked composition: `threshold` of `parties`. */
 export interface Composition {
   readonly threshold: number;
   readonly parties: number;
   readonly byRole: ReadonlyMap<Role, number>;
+  /** Fewer persistent parties than the threshold. */
+  readonly ephemeral: boolean;
 }
 
 const invalid = (message: string, why?: string): never => {
@@ -36,8 +38,7 @@ const isRole = (text: string): text is Role => (ROLES as readonly string[]).incl
 
 /**
  * Checks threshold, number of parties and roles against each other.
- * @throws INVALID_COMPOSITION, INVALID_THRESHOLD naming the wrong number; NOT_SUPPORTED for roles
- * other than persistent.
+ * @throws INVALID_COMPOSITION, INVALID_THRESHOLD naming the wrong number.
  */
 export function checkComposition(request: CompositionRequest): Composition {
   const asked = readCounts(request.composition);
@@ -45,20 +46,19 @@ export function checkComposition(request: CompositionRequest): Composition {
   checkThreshold(request.threshold, parties);
   const byRole: ReadonlyMap<Role, number> =
     asked ?? new Map<Role, number>([['persistent', parties]]);
-  for (const role of byRole.keys()) {
-    if (role !== 'persistent') {
-      throw new BzzzError('NOT_SUPPORTED', `role ${role}: keys have persistent parties only`, {
-        why: 'other roles follow in a later version; nothing is put in their place',
-        hint: 'leave the role out, or ask for persistent parties',
-      });
-    }
+  const durable = byRole.get('persistent') ?? 0;
+  const ephemeral = durable < request.threshold;
+  if (ephemeral && request.ephemeral !== true) {
+    throw new BzzzError(
+      'INVALID_COMPOSITION',
+      `${durable} persistent parties for a threshold of ${request.threshold}`,
+      {
+        why: 'shares of the other roles are in memory only: a restart may destroy such a key',
+        hint: 'ask for more persistent parties, or say --ephemeral',
+      },
+    );
   }
-  if (request.ephemeral === true) {
-    throw new BzzzError('NOT_SUPPORTED', 'an ephemeral key needs roles that follow later', {
-      hint: 'leave --ephemeral out',
-    });
-  }
-  return { threshold: request.threshold, parties, byRole };
+  return { threshold: request.threshold, parties, byRole, ephemeral };
 }
 
 /** @returns undefined when no composition is given; an empty one is an error. */

@@ -23,7 +23,11 @@ const tokenSchema = z.strictObject({
   v: z.literal(1),
   sid: field.hash<SessionId>(),
   peerId: field.peerId,
-  index: z.int().min(1).max(LIMITS.parties),
+  /** A witness of a change sits behind the parties. */
+  index: z
+    .int()
+    .min(1)
+    .max(2 * LIMITS.parties),
   /** Life from receipt, by the receiver's own monotonic clock. */
   ttlMs: z.int().min(1).max(LIMITS.sessionTtlMs),
   jti: field.bytes(16),

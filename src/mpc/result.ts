@@ -159,8 +159,10 @@ export function verifyResult(opened: OpenedResult, context: ResultContext): Veri
 }
 
 /** Order of valid results: the one with the smallest CID stands. */
-export const compareResults = (a: OpenedResult, b: OpenedResult): number =>
-  compareBytes(a.cid, b.cid);
+export const compareResults = (
+  a: Pick<OpenedResult, 'cid'>,
+  b: Pick<OpenedResult, 'cid'>,
+): number => compareBytes(a.cid, b.cid);
 
 /**
  * The answer among candidates of one address: the valid result with the smallest CID, so that all

@@ -2,7 +2,7 @@
  * The words of this layer: suites, parties, proposals, keys, and the shape of a session machine.
  *
  * A session machine is pure: `step(state, input) -> {state, effects}`. It owns no clock and does
- * no I/O; it may call the synchronous functions of {@link MachineDeps}. The shell (`party.ts`) runs
+ * no I/O; it may call the synchronous functions of {@link MachineDeps}. The shell (`party/`) runs
  * the effects strictly in order, awaits each `store`, and feeds its outcome back as an input.
  * @module
  */
@@ -17,6 +17,14 @@ export type SuiteName = (typeof SUITES)[number];
 
 export const POLICIES = ['auto', 'approve'] as const;
 export type PolicyMode = (typeof POLICIES)[number];
+
+/** What each requester of a key may ask for; every holder counts for itself. */
+export interface SigningLimits {
+  /** Longest message in bytes. */
+  readonly messageBytes?: number;
+  /** Requests of one requester in a minute. */
+  readonly perMinute?: number;
+}
 
 /** A party of a key. Its FROST identifier is `index` (1..n), always, from nowhere else. */
 export interface Party {
@@ -48,6 +56,18 @@ export interface KeygenProposal extends ProposalBase {
   /** Who may ask for signatures; sorted. */
   readonly requesters: readonly PeerId[];
   readonly policy: PolicyMode;
+  readonly limits?: SigningLimits;
+  /** Fewer persistent parties than the threshold: the key may be lost with a restart. */
+  readonly ephemeral?: true;
+  /** The key exists elsewhere: the parties bring their shares of it instead of making one. */
+  readonly imported?: ImportedKey;
+}
+
+/** The public half of a key that is brought in, as other libraries keep it. */
+export interface ImportedKey {
+  readonly groupKey: Uint8Array;
+  /** By party index - 1. */
+  readonly verifyingShares: readonly Uint8Array[];
 }
 
 /** Asks for a signature. The message itself travels beside it, never by gossip. */
@@ -65,7 +85,48 @@ export interface SignProposal extends ProposalBase {
   readonly fresh: boolean;
 }
 
-export type Proposal = KeygenProposal | SignProposal;
+/**
+ * Hands a key on to new shares: of the same parties (a refresh) or of others (a reshare). The key
+ * itself stays what it is; its next epoch begins with the certificate that comes out of this.
+ */
+export interface ReshareProposal extends ProposalBase {
+  readonly kind: 'reshare';
+  readonly keyId: KeyId;
+  /** The epoch that deals; what comes out is the next. */
+  readonly keyEpoch: number;
+  /** {@link certificateHash} of that epoch's certificate. */
+  readonly previous: Uint8Array;
+  readonly suite: SuiteName;
+  /** Of the new epoch, as are the parties: `parties[i].index === i + 1`. */
+  readonly threshold: number;
+  readonly parties: readonly Party[];
+  /** Holders of the old epoch who deal, as many as its threshold; sorted. */
+  readonly dealers: readonly PeerId[];
+  /** The other holders of the old epoch who agree to the change and get no share; sorted. */
+  readonly witnesses: readonly PeerId[];
+  /** Holders of the old epoch who are not asked and get no share; sorted. */
+  readonly removed: readonly PeerId[];
+  /** Who may ask for signatures from now on; sorted. */
+  readonly requesters: readonly PeerId[];
+}
+
+/** Asks holders to rebuild the share that another one of them has lost. */
+export interface RepairProposal extends ProposalBase {
+  readonly kind: 'repair';
+  readonly keyId: KeyId;
+  readonly keyEpoch: number;
+  readonly suite: SuiteName;
+  readonly threshold: number;
+  /** Index of the party that gets its share again. */
+  readonly lost: number;
+  /** Indices of those who help, as many as the threshold; ascending. */
+  readonly helpers: readonly number[];
+}
+
+/** What ends in a certificate. */
+export type DealtProposal = KeygenProposal | ReshareProposal;
+
+export type Proposal = KeygenProposal | SignProposal | ReshareProposal | RepairProposal;
 
 /** A proposal, its author's envelope and its id, checked. */
 export interface SealedProposal<P extends Proposal = Proposal> {
@@ -90,8 +151,12 @@ export interface KeyInfo {
   readonly purpose: string;
   readonly requesters: readonly PeerId[];
   readonly policy: PolicyMode;
-  /** Epoch of the key: 0 until refresh and reshare exist. */
+  readonly limits?: SigningLimits;
+  /** Made elsewhere and brought here: somebody may have had it in whole. */
+  readonly imported?: true;
+  /** 0 for the shares that key generation dealt; one more with each refresh and reshare. */
   readonly epoch: number;
+  /** The session that dealt this epoch. */
   readonly sid: SessionId;
 }
 

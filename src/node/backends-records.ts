@@ -14,6 +14,7 @@ import type { Clock, KeyValue, Logger, Random, Service } from '../base/ports.ts'
 import { type Choice, mainBackend, Switch } from '../base/switch.ts';
 import type { Counters } from '../dht/counters.ts';
 import type { RecordGuard } from '../dht/guard.ts';
+import { healthStatus } from '../dht/health.ts';
 import { HybridStore } from '../dht/hybrid.ts';
 import type { HybridOptions, HybridTuning } from '../dht/hybrid-options.ts';
 import type { HybridEvent } from '../dht/hybrid-types.ts';
@@ -70,14 +71,14 @@ export class RecordBackends implements Service, SwitchedComponent {
     const { self, clock, random, log, rules, journal } = deps;
     this.#deps = deps;
     this.choice = new Switch('dht', options.choice);
-    this.dht = deps.dht(() => (this.store.usesNetwork ? deps.members() : [self]));
+    this.dht = deps.dht(() => this.members());
     const local = new LocalRecords(deps);
     this.hybrid = new HybridStore(options.hybrid, {
       ...{ self, clock, random, log, rules, journal, local, disk: deps.disk },
       network: this.dht,
       need: () => needOf(options.replication, deps.members().length),
     });
-    this.meter = new BackendMeter('dht', () => this.hybrid.metrics());
+    this.meter = new BackendMeter('dht', () => this.hybrid.counts());
     this.store = new SwitchedStore({
       ...{ choice: this.choice, meter: this.meter, clock },
       backends: { mock: local, real: this.dht, hybrid: this.hybrid },
@@ -85,10 +86,16 @@ export class RecordBackends implements Service, SwitchedComponent {
     });
     this.hybrid.onChange((event) => this.#tell(event));
     this.choice.onChange(() => this.#turn());
-    this.#localHealth = {
+    this.#localHealth = healthStatus({
       ...{ component: 'dht', backend: 'mock', status: 'degraded', reason: 'not probed yet' },
-      ...{ last_check: new Date(clock.wallMs()).toISOString(), error_count: 0, latency_ms: 0 },
-    };
+      wallMs: clock.wallMs(),
+    });
+  }
+
+  /** The roster's members; this node alone while no record uses the network. */
+  members(): readonly PeerId[] {
+    const { members, self } = this.#deps;
+    return this.store.usesNetwork ? members() : [self];
   }
 
   get hybridArm(): Arm {

@@ -44,6 +44,7 @@ export function backendServices(node: Node, effective: () => Effective): Backend
 
 function metricsInput(node: Node): MetricsInput {
   const { roster, network, party, leadership, backends, records, deps } = node;
+  const { blocks } = records.content;
   const cpu = process.cpuUsage();
   return {
     version: deps.version,
@@ -51,6 +52,8 @@ function metricsInput(node: Node): MetricsInput {
     metrics: backends.metrics(),
     health: healthOf(node),
     records: records.counters.snapshot(),
+    sessions: party.figures(),
+    content: { status: blocks.status(), events: blocks.counters.snapshot() },
     gauges: {
       uptime_seconds: Math.round(deps.clock.now() - node.startedAt) / 1_000,
       peers_connected: network.peers().filter((peer) => peer.connected).length,
@@ -59,6 +62,7 @@ function metricsInput(node: Node): MetricsInput {
       term: leadership.isEnabled ? leadership.election.term : roster.view.term,
       keys: party.keys().length,
       ready: node.unready().length === 0 ? 1 : 0,
+      records_pending: records.backends.dht.backlog,
     },
     process: {
       residentBytes: process.memoryUsage.rss(),

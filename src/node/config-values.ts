@@ -35,6 +35,12 @@ export const textOf = (expects: string, accept: (s: string) => boolean): Kind<st
 /** A file system path, not empty, without NUL. */
 export const path: Kind<string> = textOf('a path', (s) => !s.includes('\0'));
 
+/** A path from the root: the process may run anywhere. */
+export const absolutePath: Kind<string> = textOf(
+  'an absolute path',
+  (s) => s.startsWith('/') && !s.includes('\0'),
+);
+
 /** A name of the address grammar: lower-case letter or digit first, at most 63 characters. */
 export const name: Kind<string> = textOf(
   'a name: a-z, 0-9, - and _, starting with a letter or digit, at most 63 characters, not "any"',

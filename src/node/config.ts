@@ -10,6 +10,7 @@
 import { BACKEND_SYNONYMS, BACKENDS, type Backend } from '../base/backend-words.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Weights } from '../election/score.ts';
+import { POLICIES, type PolicyMode } from '../mpc/types.ts';
 import { ROLES } from '../roster/types.ts';
 import type { Setting } from './config-setting.ts';
 import { optional, row } from './config-setting.ts';
@@ -302,14 +303,29 @@ export const SETTINGS = {
     is.duration(S, 15 * M),
     15 * M,
     'longest life of a delegated share in memory',
-    { defaultText: '15m', ...later },
+    { defaultText: '15m' },
   ),
-  signPolicy: row(
+  keyRefresh: row(
+    'sessions.key_refresh',
+    'BZZZ_KEY_REFRESH',
+    optional(is.duration(S, 10 * 365 * 24 * H)),
+    undefined,
+    'the leader has keys refreshed whose shares are older than this',
+    { defaultText: 'off' },
+  ),
+  signPolicy: row<PolicyMode>(
     'sessions.sign_policy',
     'BZZZ_SIGN_POLICY',
-    is.oneOf(['auto', 'approve']),
+    is.oneOf(POLICIES),
     'auto',
     'policy of a new key that names none: auto, or approve by an operator on each node',
+  ),
+  policyProgram: row(
+    'sessions.policy_program',
+    'BZZZ_POLICY_PROGRAM',
+    optional(is.absolutePath),
+    undefined,
+    'program that judges every signing request: JSON on stdin, exit code 0 is yes',
   ),
 
   electionEnabled: row(

@@ -3,19 +3,21 @@
  * on which they travel.
  * @module
  */
-import type { KadDHT } from '@libp2p/kad-dht';
 import type { PeerId } from '../base/brands.ts';
 import type { Clock, KeyValue, Logger, Random, Service } from '../base/ports.ts';
 import { Blocks, type BlocksOptions } from '../dht/blocks/blocks.ts';
-import type { Counters } from '../dht/counters.ts';
-import { Providers } from '../dht/providers.ts';
+import type { Providers } from '../dht/providers.ts';
+import type { Repairer } from '../dht/repair.ts';
 import { BlockStreams, type BlockStreamsDeps } from './net/block-streams.ts';
 
 export interface ContentDeps {
   readonly self: PeerId;
   /** Of the network as it is in use: this node alone while the local backend is chosen. */
   readonly members: () => readonly PeerId[];
-  readonly kad: KadDHT;
+  /** Those of the record store: a DHT has one set of provider records. */
+  readonly providers: Providers;
+  /** That of the record store: it knows who is gone. */
+  readonly repairer: Pick<Repairer, 'onBegun'>;
   readonly streams: BlockStreamsDeps;
   /** From `protocolNames`. */
   readonly protocol: string;
@@ -24,8 +26,6 @@ export interface ContentDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Shared with the record store. */
-  readonly counters: Counters;
 }
 
 /** `start` it before the network, so that no stream comes too early. */
@@ -37,10 +37,9 @@ export class Content implements Service {
   constructor(options: BlocksOptions, deps: ContentDeps) {
     const { protocol, streams } = deps;
     this.#streams = new BlockStreams({ protocol }, streams);
-    const providers = new Providers(deps, {
-      ...(options.replication === undefined ? {} : { replication: options.replication }),
-    });
-    this.blocks = new Blocks(options, { ...deps, net: this.#streams, providers });
+    this.blocks = new Blocks(options, { ...deps, net: this.#streams });
+    // Holders of records hold contents as well, and nobody need lead for these to be missed.
+    deps.repairer.onBegun(() => this.blocks.membersChanged());
   }
 
   /** @throws DISK_FAILED. */

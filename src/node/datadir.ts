@@ -146,6 +146,17 @@ export async function writePrivateFile(
   }
 }
 
+/** Whether anything has this name, be it a dangling link. @throws DISK_FAILED. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return false;
+    throw diskError(thrown, path);
+  }
+}
+
 /** Removes a file; one that is missing is removed already. */
 export async function removePrivateFile(path: string): Promise<void> {
   await unlink(path).catch((thrown: unknown) => {

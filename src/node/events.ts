@@ -38,10 +38,10 @@ export class EventLog {
 
   /** A queue of its own, filled with what came after `afterId`. Give it back with `release`. */
   subscribe(afterId?: number): BoundedQueue<NodeEvent> {
-    const queue = new BoundedQueue<NodeEvent>(LIMITS.subscriberQueue);
-    if (afterId !== undefined) {
-      for (const event of this.#history) if (event.id > afterId) queue.push(event);
-    }
+    const owed = afterId === undefined ? [] : this.#history.filter(({ id }) => id > afterId);
+    // What the history still has is never lost for want of room; the events are shared.
+    const queue = new BoundedQueue<NodeEvent>(LIMITS.subscriberQueue + owed.length);
+    for (const event of owed) queue.push(event);
     this.#queues.add(queue);
     return queue;
   }

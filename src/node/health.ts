@@ -3,30 +3,25 @@
  * @module
  */
 import { mainBackend } from '../base/switch.ts';
+import { healthStatus, type PartHealth } from '../dht/health.ts';
 import type { HealthStatus } from '../dht/store.ts';
 import type { Node } from './node.ts';
 
-interface Finding {
-  readonly status: HealthStatus['status'];
-  readonly reason?: string;
-}
+type Finding = Pick<PartHealth, 'status' | 'reason'>;
 
 const HEALTHY: Finding = { status: 'healthy' };
 const degraded = (reason: string): Finding => ({ status: 'degraded', reason });
 
 /** Every part, as it is now; the record store as its last probe found it. */
 export function healthOf(node: Node): readonly HealthStatus[] {
-  const last_check = new Date(node.deps.clock.wallMs()).toISOString();
-  const of = (component: string, finding: Finding, error_count: number): HealthStatus => ({
-    ...{ component, backend: 'real', status: finding.status, last_check, error_count },
-    latency_ms: 0,
-    ...(finding.reason === undefined ? {} : { reason: finding.reason }),
-  });
+  const wallMs = node.deps.clock.wallMs();
+  const of = (component: string, finding: Finding, errors: number): HealthStatus =>
+    healthStatus({ component, backend: 'real', ...finding, wallMs, errors });
   const { direct, gossip, announcer } = node.network;
   const duties = node.leadership.duties();
   return [
     of('network', network(node), direct.counters.faults + direct.counters.overloads),
-    discovery(node, last_check),
+    discovery(node, wallMs),
     of('announce', announce(node), announcer.counters.forged + gossip.counters.rejected),
     of('roster', roster(node), 0),
     of(
@@ -45,7 +40,7 @@ function network({ network }: Node): Finding {
 }
 
 /** Of the last sweep; a backend that hears nothing of members that are missing has failed. */
-function discovery({ network }: Node, now: string): HealthStatus {
+function discovery({ network }: Node, now: number): HealthStatus {
   const { choice, live, trouble } = network.discovery;
   const backend = mainBackend(choice.state);
   const { last } = live;
@@ -58,12 +53,12 @@ function discovery({ network }: Node, now: string): HealthStatus {
       : missing === 0
         ? HEALTHY
         : degraded(away);
-  return {
+  return healthStatus({
     ...{ component: 'discovery', backend, ...found },
-    last_check: last === undefined ? now : new Date(last.wallMs).toISOString(),
-    error_count: live.errors,
-    latency_ms: Math.round((last?.ms ?? 0) * 10) / 10,
-  };
+    wallMs: last?.wallMs ?? now,
+    ms: last?.ms,
+    errors: live.errors,
+  });
 }
 
 function announce({ network }: Node): Finding {

@@ -13,9 +13,9 @@ import { JobService } from '../election/jobs/service.ts';
 import { LeaderPublisher } from '../election/leader-publisher.ts';
 import { rehearse } from '../election/rehearsal.ts';
 import { ElectionService } from '../election/service.ts';
-import type { Party } from '../mpc/party.ts';
+import type { Party } from '../mpc/party/party.ts';
+import { nextTurn } from '../mpc/party/turn-shell.ts';
 import { SUITE_TABLE } from '../mpc/suites/index.ts';
-import { nextTurn } from '../mpc/turn-shell.ts';
 import { RecoveryService } from '../roster/recovery.ts';
 import type { RosterService } from '../roster/service.ts';
 import type { Config } from './config.ts';
@@ -23,6 +23,7 @@ import { executorsOf } from './executors.ts';
 import type { Network } from './net/network.ts';
 import { Observer } from './observing.ts';
 import type { Records } from './records.ts';
+import { refreshDuty } from './refreshes.ts';
 import { Repairs } from './repairs.ts';
 import { upkeep } from './upkeep.ts';
 
@@ -69,6 +70,8 @@ export class Leadership {
   readonly #election: ElectionService | undefined;
   readonly #jobs: JobService | undefined;
   readonly #voters: DutyRunner | undefined;
+  /** Without a setting nobody refreshes keys on a schedule. */
+  readonly #keys: DutyRunner | undefined;
   readonly #publisher: LeaderPublisher;
   readonly #deps: LeadershipDeps;
   #searching: Cancel | undefined;
@@ -101,6 +104,14 @@ export class Leadership {
       },
     );
     this.#voters = new DutyRunner(duty, { clock, logger: log });
+    const { keyRefresh } = deps.config;
+    if (keyRefresh === undefined) return;
+    const refreshes = refreshDuty(keyRefresh, {
+      keys: () => deps.party().keyAges(),
+      submit: (subject, id) => jobs.submit('refresh', subject, id),
+      ...{ clock, logger: log },
+    });
+    this.#keys = new DutyRunner(refreshes, { clock, logger: log });
   }
 
   /** @throws DISK_FAILED, SCHEMA_TOO_NEW: what the disk has of the election. */
@@ -140,7 +151,8 @@ export class Leadership {
 
   /** The leader's duties on this node; none elsewhere. */
   duties(): readonly DutyHealth[] {
-    return [this.#voters?.health(), this.#jobs?.health()].flatMap((health) => health ?? []);
+    const duties = [this.#voters, this.#keys, this.#jobs];
+    return duties.flatMap((duty) => duty?.health() ?? []);
   }
 
   async start(): Promise<void> {
@@ -156,6 +168,7 @@ export class Leadership {
           this.#publisher.elected(won);
           jobs.onDuty.start(term);
           voters.promote(term);
+          this.#keys?.promote(term);
         });
       },
       stop: (term) => {
@@ -163,6 +176,7 @@ export class Leadership {
         this.#publisher.deposed();
         void jobs.onDuty.stop(term);
         void voters.demote(term);
+        void this.#keys?.demote(term);
       },
     });
     await election.start();

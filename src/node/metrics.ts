@@ -5,7 +5,10 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { BackendMetrics } from '../base/backend-meter.ts';
+import type { BlocksStatus } from '../dht/blocks/blocks.ts';
+import type { BlockCounterName } from '../dht/blocks/counters.ts';
 import type { HealthStatus } from '../dht/store.ts';
+import type { PartyFigures } from '../mpc/party/party.ts';
 import type { BackendDocument } from './backends.ts';
 
 /** What is written down at one scrape. */
@@ -16,6 +19,12 @@ export interface MetricsInput {
   readonly health: readonly HealthStatus[];
   /** Of the record store, by event. */
   readonly records: ReadonlyMap<string, number>;
+  readonly sessions: PartyFigures;
+  /** Of large content: what is here, and what was counted in its exchange. */
+  readonly content: {
+    readonly status: BlocksStatus;
+    readonly events: ReadonlyMap<BlockCounterName, number>;
+  };
   /** Gauges without labels, by name without the prefix. */
   readonly gauges: Readonly<Record<string, number>>;
   /** Bytes, and seconds since the start. */
@@ -46,6 +55,8 @@ export function prometheusText(input: MetricsInput): Promise<string> {
   health(input.health, rows);
   const records = counter('bzzz_record_events_total', 'Events of the record store', 'event');
   for (const [event, n] of input.records) records.inc({ event }, n);
+  sessions(input.sessions, rows);
+  content(input.content, rows);
   return registry.metrics();
 }
 
@@ -57,6 +68,7 @@ const GAUGE_HELP: Readonly<Record<string, string>> = {
   term: 'The highest term seen',
   keys: 'Keys that this node knows',
   ready: 'Whether this node takes sessions',
+  records_pending: 'Own records with fewer copies than wanted, tried again in the background',
 };
 
 interface Rows {
@@ -109,4 +121,44 @@ function health(list: readonly HealthStatus[], { gauge, counter }: Rows): void {
     errors.inc(labels, one.error_count);
     latency.set(labels, one.latency_ms / 1_000);
   }
+}
+
+function sessions(figures: PartyFigures, { gauge, counter }: Rows): void {
+  gauge('bzzz_sessions_running', 'Sessions that have not ended').set(figures.running);
+  gauge('bzzz_sign_requests_waiting', 'Requests that wait for their turn').set(figures.waiting);
+  const full = 'Requests that found too many waiting';
+  counter('bzzz_sign_requests_dropped_total', full).inc(figures.dropped);
+  const ended = counter('bzzz_sessions_total', 'Sessions by their end', 'kind', 'state');
+  const lasted = counter('bzzz_session_seconds_total', 'How long they took', 'kind', 'state');
+  for (const { kind, name: state, count, ms } of figures.ended) {
+    ended.inc({ kind, state }, count);
+    lasted.inc({ kind, state }, ms / 1_000);
+  }
+  const phases = counter(
+    'bzzz_session_phases_total',
+    'Phases that sessions went through',
+    'kind',
+    'phase',
+  );
+  const spent = counter('bzzz_session_phase_seconds_total', 'Time in them', 'kind', 'phase');
+  for (const { kind, name: phase, count, ms } of figures.phases) {
+    phases.inc({ kind, phase }, count);
+    spent.inc({ kind, phase }, ms / 1_000);
+  }
+}
+
+function content({ status, events }: MetricsInput['content'], { gauge, counter }: Rows): void {
+  gauge('bzzz_content_stored_bytes', 'Pieces of large content here').set(status.usedBytes);
+  gauge('bzzz_contents', 'Large contents that this node holds').set(status.contents);
+  gauge('bzzz_contents_incomplete', 'Of those, some pieces are missing').set(status.incomplete);
+  gauge('bzzz_contents_waiting', 'Large contents that lack holders').set(status.backlog);
+  const bytes = counter('bzzz_content_bytes_total', 'Bytes of pieces exchanged', 'direction');
+  const seen = counter('bzzz_content_events_total', 'Events of large content', 'event');
+  for (const [event, n] of events) {
+    if (event === 'sentBytes') bytes.inc({ direction: 'sent' }, n);
+    else if (event === 'receivedBytes') bytes.inc({ direction: 'received' }, n);
+    else seen.inc({ event }, n);
+  }
+  seen.inc({ event: 'damaged' }, status.damaged);
+  seen.inc({ event: 'dropped' }, status.dropped);
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
-import { toHex } from '../base/bytes.ts';
+import { toHex, utf8Bytes } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { decodeLeaderCertificate } from '../election/certificate.ts';
@@ -12,12 +12,19 @@ import type { ElectionService } from '../election/service.ts';
 import type { Entry } from '../roster/entry.ts';
 import type { RosterService } from '../roster/service.ts';
 import { gather } from '../ucxl/content.ts';
+import type { ReadOptions } from '../ucxl/reader.ts';
 import type { Opened } from '../ucxl/resolver.ts';
 import { backendServices } from './backends-services.ts';
-import { describeConfig, type Effective } from './config.ts';
+import { type Config, describeConfig, type Effective } from './config.ts';
 import { healthOf } from './health.ts';
 import { type Node, removedError } from './node.ts';
-import type { InviteRequest, NodeServices, PeerDocument, ResolveDocument } from './services.ts';
+import type {
+  InviteRequest,
+  NodeServices,
+  PeerDocument,
+  ReadRequest,
+  ResolveDocument,
+} from './services.ts';
 import { warningsOf } from './warnings.ts';
 
 /**
@@ -32,7 +39,7 @@ export function nodeServices(
   const { party, roster, records, leadership, deps } = node;
   return {
     events: deps.events,
-    status: async () => statusOf(node),
+    status: async () => statusOf(node, effective().config),
     async health() {
       await records.backends.probe();
       return healthOf(node);
@@ -71,26 +78,64 @@ export function nodeServices(
       requireMember(node);
       return party.createKey(request, signal);
     },
+    changeKey: (request, signal) => {
+      requireMember(node);
+      return party.changeKey(request, signal);
+    },
+    repairKey: (request, signal) => {
+      requireMember(node);
+      return party.repairKey(request, signal);
+    },
+    retireKey: async (request) => {
+      requireMember(node);
+      return party.retireKey(request);
+    },
     keys: async () => party.keys(),
     key: async (name) => party.key(name),
     exportKey: async (name, format) => party.exportKey(name, format),
+    takeShare: async (name) => party.takeShare(name),
+    exportShare: (name) => party.exportShare(name),
+    importKey: (request, signal) => {
+      requireMember(node);
+      return party.importKey(request, signal);
+    },
     sign: (request, signal) => {
       requireMember(node);
       return party.sign(request, signal);
     },
     verify: async (key, message, signature) => ({ valid: party.verify(key, message, signature) }),
+    gatherings: () => party.gatherings(),
+    joinGathering: (token, signal) => {
+      requireMember(node);
+      return party.joinGathering(token, signal);
+    },
     sessions: () => party.sessions(),
     session: (id) => party.session(id),
     cancelSession: (id) => party.cancel(id),
+    approveSession: (id) => party.approve(id),
+    denySession: (id, reason) => party.deny(id, reason),
     resolve: async (address) => metaOf(await records.resolver.open(address)),
-    read: async (address, signal) => (await records.resolver.open(address)).read(signal),
-    async get(address) {
-      const found = await records.resolver.open(address);
+    read: async (address, signal, how) =>
+      (await records.resolver.open(address, readOptions(how))).read(signal),
+    async get(address, how) {
+      const found = await records.resolver.open(address, readOptions(how));
       if (found.size > LIMITS.jsonContentBytes) throw tooLargeForJson(found.size);
       return { meta: metaOf(found), bytes: await gather(found.read(), found.size) };
     },
     put: (address, bytes, require) =>
       records.resolver.putContent(address, bytes, require === undefined ? {} : { require }),
+    async backup(passphrase) {
+      const secret = utf8Bytes(passphrase);
+      try {
+        const { bytes, summary } = await node.backup(secret);
+        const { peerId } = summary;
+        deps.log.info({ peerId, bytes: bytes.length }, 'a backup was made');
+        deps.events.emit('node.backup', { shares: summary.shares });
+        return { ...summary, backup: Buffer.from(bytes).toString('base64') };
+      } finally {
+        secret.fill(0);
+      }
+    },
     config: () => describeConfig(effective()),
     ...backendServices(node, effective),
     shutdown,
@@ -106,7 +151,7 @@ export function nodeServices(
   }
 }
 
-async function statusOf(node: Node): ReturnType<NodeServices['status']> {
+async function statusOf(node: Node, config: Config): ReturnType<NodeServices['status']> {
   const { roster, network, party, leadership, deps } = node;
   const { view, self } = roster;
   const leader = leadership.isEnabled ? leadership.election.leader() : undefined;
@@ -126,7 +171,7 @@ async function statusOf(node: Node): ReturnType<NodeServices['status']> {
     keys: party.keys().length,
     uptimeMs: Math.round(deps.clock.now() - node.startedAt),
     components: healthOf(node),
-    warnings: warningsOf(node),
+    warnings: warningsOf(node, config),
   };
 }
 
@@ -213,16 +258,16 @@ function requireConnected({ roster, network }: Node, peer: PeerId): void {
 
 async function removeMember(node: Node, peer: PeerId): ReturnType<NodeServices['removeMember']> {
   // Before the removal: after it the host is no holder that anybody lists.
-  const held = node.party
-    .keys()
-    .filter((key) => key.parties.some((party) => party.peerId === peer));
+  const keysStillHeld = node.party.keysHeldBy(peer);
   const epoch = await epochOf(node.roster.remove(peer));
-  return { epoch, keysStillHeld: held.map((key) => key.name) };
+  return { epoch, keysStillHeld };
 }
 
 const epochOf = async (entry: Promise<Entry>): Promise<number> => (await entry).body.epoch;
 
 async function invite(node: Node, request: InviteRequest): ReturnType<NodeServices['invite']> {
+  // The control socket opens first, and an invitation without an address leads nowhere.
+  await node.listening;
   const addresses = node.network.addresses();
   const { text, expiresAt } = await node.invitations.issue({ ...request, addresses });
   return { invitation: text, expiresAt: new Date(expiresAt).toISOString() };
@@ -234,3 +279,7 @@ const tooLargeForJson = (size: number): BzzzError =>
   new BzzzError('TOO_LARGE', `${size} bytes are too many for a JSON document`, {
     hint: 'use `bzzz get` without --json, or GET /v1/records/content',
   });
+
+/** A majority is asked for what may be replaced, unless the reader has no time for that. */
+const readOptions = ({ fast = false }: ReadRequest = {}): ReadOptions =>
+  fast ? { merge: false } : {};

@@ -12,21 +12,25 @@ import { encode } from '../base/codec.ts';
 import { createSigner } from '../base/envelope.ts';
 import { BzzzError } from '../base/errors.ts';
 import type { Cancel, Clock, Logger, Random } from '../base/ports.ts';
-import { verifyCertificate } from '../mpc/certificate.ts';
-import { KEY_FILE, keyFile, passphraseFile } from '../mpc/keyfile.ts';
-import { Keyring } from '../mpc/keyring.ts';
-import { Keystore } from '../mpc/keystore.ts';
-import { Party } from '../mpc/party.ts';
-import { type AnnouncedParty, createPool } from '../mpc/pool.ts';
-import { SessionStore } from '../mpc/session-store.ts';
+import { extendCertificate, verifyCertificate } from '../mpc/keys/certificate.ts';
+import { KEY_FILE, keyFile, passphraseFile } from '../mpc/keys/keyfile.ts';
+import { Keyring } from '../mpc/keys/keyring.ts';
+import { Keystore } from '../mpc/keys/keystore.ts';
+import { openRetirement } from '../mpc/keys/retirement.ts';
+import { Outbox } from '../mpc/party/outbox.ts';
+import { Party } from '../mpc/party/party.ts';
+import { nextTurn } from '../mpc/party/turn-shell.ts';
+import { policyGate } from '../mpc/policy/policy-program.ts';
+import { createPool } from '../mpc/pool.ts';
+import { SessionStore } from '../mpc/sessions/store.ts';
 import { SUITE_TABLE } from '../mpc/suites/index.ts';
-import { nextTurn } from '../mpc/turn-shell.ts';
 import type { Genesis } from '../roster/genesis.ts';
 import type { Invitation } from '../roster/invitation.ts';
 import { InvitationBook } from '../roster/invitation-book.ts';
 import { RosterService } from '../roster/service.ts';
 import { Backends } from './backends.ts';
 import { hybridOptions, Tuning } from './backends-tuning.ts';
+import { makeBackup } from './backup.ts';
 import type { Config, Effective } from './config.ts';
 import { checkAgainstRoster } from './config-rules.ts';
 import type { DataDirPaths } from './datadir.ts';
@@ -35,7 +39,10 @@ import type { EventLog } from './events.ts';
 import { nextBoot } from './identity.ts';
 import { Leadership, PROTOCOLS } from './leadership.ts';
 import { Network } from './net/network.ts';
+import { announcementView, reachPort } from './party-view.ts';
+import { checkPolicyProgram, policyProgram } from './policy-program.ts';
 import { planRecords, publishRoster, type Records, recordsPort } from './records.ts';
+import { keepsSilent } from './restored.ts';
 import { openStore, type Store } from './store.ts';
 
 /** What lies in the data directory of this node. */
@@ -78,11 +85,16 @@ export class Node {
   /** Which backends serve this node, and how that is changed. */
   readonly backends: Backends;
   readonly tuning: Tuning;
+  /** Seals a backup of this node under a passphrase, which the caller wipes. */
+  readonly backup: (passphrase: Uint8Array) => ReturnType<typeof makeBackup>;
+  /** Restored from a backup, it does not vote until it was demoted once; see restored.ts. */
+  readonly silent: boolean;
   /** Why a joining node will never be admitted. */
   joinRefusal: BzzzError | undefined;
   readonly #ends: Cancel[] = [];
   #probe: Cancel | undefined;
   #announcement: Cancel | undefined;
+  readonly #listening = Promise.withResolvers<void>();
   #draining = false;
 
   private constructor(parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>, deps: NodeDeps) {
@@ -97,6 +109,8 @@ export class Node {
     this.leadership = parts.leadership;
     this.backends = parts.backends;
     this.tuning = parts.tuning;
+    this.backup = parts.backup;
+    this.silent = parts.silent;
   }
 
   /**
@@ -127,12 +141,18 @@ export class Node {
     return reasons;
   }
 
+  /** Resolves when others can reach this node; before that it has no address to give away. */
+  get listening(): Promise<void> {
+    return this.#listening.promise;
+  }
+
   async start(): Promise<void> {
     const { roster, party, network, records, deps } = this;
     await party.start();
     await records.backends.start();
     await records.content.start();
     await network.start();
+    this.#listening.resolve();
     await this.leadership.start();
     this.#ends.push(
       roster.onChange((view) => {
@@ -254,6 +274,8 @@ interface Parts {
   readonly leadership: Leadership;
   readonly backends: Backends;
   readonly tuning: Tuning;
+  readonly backup: Node['backup'];
+  readonly silent: boolean;
 }
 
 async function openOn(
@@ -263,11 +285,15 @@ async function openOn(
   make: (parts: Omit<Parts, 'keystore' | 'keyring' | 'sessions'>) => Node,
 ): Promise<Node> {
   const { clock, random, log, events } = deps;
-  const { config } = deps.effective;
   const signer = createSigner(files.key);
   const logOf = (component: string): Logger => log.child({ component });
   const boot = await nextBoot(store.root.sub('node'));
   const roster = await openRoster(store, files, deps);
+  const silent = await keepsSilent({
+    ...{ store: store.root.sub('node'), roster, logger: logOf('roster') },
+  });
+  const { config: asked } = deps.effective;
+  const config = silent ? { ...asked, electionEnabled: false } : asked;
   const invitations = new InvitationBook({
     ...{ store: store.root.sub('invitations'), roster, signer, random, clock },
   });
@@ -314,25 +340,35 @@ async function openOn(
   });
   const keyring = await Keyring.open({
     kv: store.root.sub('keys'),
-    verify: (certificate) => verifyCertificate(certificate, clusterId).keyInfo,
+    wallMs: () => clock.wallMs(),
+    verify: (certificate) => verifyCertificate(certificate, clusterId),
+    retire: (envelope, known) => openRetirement(envelope, known, clusterId),
+    extend: (certificate, link) => extendCertificate(certificate, link, clusterId),
     logger: logOf('keys'),
   });
   const sessions = await SessionStore.open({
     ...{ kv: store.root.sub('sessions'), clusterId, signer, clock, logger: logOf('sessions') },
   });
-  const view = {
-    parties: () => [ownParty(node), ...announcedParties(network)].flatMap((p) => p ?? []),
-    watch: (listener: () => void) => network.announcer.onChange(listener),
-  };
+  const outbox = await Outbox.open({ kv: store.root.sub('results'), logger: logOf('mpc') });
   const party = new Party(
-    { sessionTimeoutMs: config.sessionTimeout, boot },
+    {
+      sessionTimeoutMs: config.sessionTimeout,
+      signPolicy: config.signPolicy,
+      delegateMs: config.delegateTtl,
+      boot,
+    },
     {
       ...{ direct: network.direct, gossip: network.gossip, clock, random, signer },
-      ...{ keystore, keyring, sessions, suites: SUITE_TABLE, nextTurn },
+      ...{ keystore, keyring, sessions, outbox, suites: SUITE_TABLE, nextTurn },
       roster: () => roster.view,
       logger: logOf('mpc'),
-      pool: createPool(view, () => roster.view),
+      pool: createPool(
+        announcementView(() => node, network),
+        () => roster.view,
+      ),
+      reach: reachPort(network),
       records: recordsPort(records),
+      ...(await judgeOf(config, clock, logOf('policy'))),
       emit,
     },
   );
@@ -340,13 +376,23 @@ async function openOn(
     ...{ config, roster, network, records, signer, clock, random, logOf },
     ...{ store: store.root, party: () => party, emit },
   });
+  const parts = { store: store.root, keystore, roster, files, boot, clock, random };
+  const backup: Node['backup'] = (passphrase) => makeBackup(passphrase, parts);
   const components = [records.backends, network.discovery];
   const backends = new Backends({ components, emit, log: logOf('backends') });
   node = make({
     ...{ store, roster, invitations, records, party, network, leadership, backends, tuning },
+    ...{ backup, silent },
   });
   forgetInvitationOnceAdmitted(node, files, log);
   return node;
+}
+
+/** The operator's own program, when one is set. @throws BAD_CONFIG, LOOSE_PERMISSIONS. */
+async function judgeOf({ policyProgram: path }: Config, clock: Clock, logger: Logger) {
+  if (path === undefined) return {};
+  await checkPolicyProgram(path);
+  return { judge: policyGate(policyProgram(path, clock), { clock, logger }) };
 }
 
 /** The network asks for the leader before there is an election: nobody leads then. */
@@ -413,29 +459,6 @@ async function networkOptions({ key, invitation }: NodeFiles, deps: NodeDeps) {
 /** Of the settings that should be the same on every host, to notice hosts that differ. */
 const configHash = ({ replication, sessionTimeout, signPolicy }: Config): string =>
   toHex(sha256(encode({ replication, sessionTimeout, signPolicy }))).slice(0, 16);
-
-function ownParty(node: Node | undefined): AnnouncedParty | undefined {
-  const role = node?.roster.view.members.get(node.roster.self)?.role;
-  if (node === undefined || role === undefined) return undefined;
-  return {
-    peerId: node.roster.self,
-    role,
-    ready: node.unready().length === 0,
-    draining: node.draining,
-    suites: [...SUITE_TABLE.keys()],
-    fresh: true,
-  };
-}
-
-/** Fresh and connected: a party that cannot be reached now would only stall a session. */
-function announcedParties(network: Network): readonly AnnouncedParty[] {
-  return network.peers().flatMap(({ peerId, announcement, fresh, connected }) => {
-    if (announcement === undefined || announcement.role === null) return [];
-    const { role, partyReady: ready, draining, capabilities } = announcement;
-    const { suites } = capabilities;
-    return [{ peerId, role, ready, draining, suites, fresh: fresh && connected }];
-  });
-}
 
 /** Its secret is of no more use, and a file that holds one should not stay. */
 function forgetInvitationOnceAdmitted(node: Node, { paths, invitation }: NodeFiles, log: Logger) {

@@ -15,10 +15,10 @@ import { type DhtOptions, DhtStore } from '../dht/kad.ts';
 import { kadInit } from '../dht/options.ts';
 import { createRules } from '../dht/rules.ts';
 import { leaderKind } from '../election/leader-kind.ts';
-import { certificateKind } from '../mpc/certificate.ts';
-import type { RecordsPort } from '../mpc/party-ports.ts';
-import { proposalKind } from '../mpc/proposal-kind.ts';
+import { certificateKind } from '../mpc/keys/certificate.ts';
+import type { RecordsPort } from '../mpc/party/ports.ts';
 import { resultKind } from '../mpc/result.ts';
+import { proposalKind } from '../mpc/sessions/proposal-kind.ts';
 import { entryRecord, verifyEntryRecord } from '../roster/proof.ts';
 import type { RosterService } from '../roster/service.ts';
 import { membershipAddress } from '../ucxl/fixed.ts';
@@ -95,9 +95,10 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
       const content = new Content(
         { replication, ...republishing(options.dht) },
         {
-          ...{ ...shared, kad, streams, disk: store.root.sub('blocks') },
+          ...{ self, clock, random, log, streams, disk: store.root.sub('blocks') },
+          ...{ providers: backends.dht.providers, repairer: backends.dht.repairer },
           protocol: protocolNames(roster.view.tag).blocks,
-          members: () => (backends.store.usesNetwork ? [...roster.view.members.keys()] : [self]),
+          members: () => backends.members(),
         },
       );
       backends.choice.onChange(() => content.membersChanged());

@@ -7,16 +7,22 @@ import type { BackendMetrics } from '../base/backend-meter.ts';
 import type { Backend } from '../base/backend-words.ts';
 import type { HealthStatus } from '../dht/store.ts';
 import type { JobDocument, JobKind } from '../election/jobs/types.ts';
-import type { KeyDocument, SessionDocument, SignDocument } from '../mpc/party-documents.ts';
-import type { PolicyMode } from '../mpc/types.ts';
+import type { KeyDocument, SessionDocument, SignDocument } from '../mpc/party/documents.ts';
+import type { JoinedDocument } from '../mpc/party/gathering-join.ts';
+import type { GatheringDocument } from '../mpc/party/gatherings.ts';
+import type { ImportDocument, ImportKeyRequest } from '../mpc/party/ports.ts';
+import type { PolicyMode, SigningLimits } from '../mpc/types.ts';
 import type { Role } from '../roster/types.ts';
 import type { BackendDocument } from './backends.ts';
+import type { BackupSummary } from './backup-file.ts';
 import type { EventLog } from './events.ts';
 
 export type {
   BackendDocument,
   BackendMetrics,
+  GatheringDocument,
   JobDocument,
+  JoinedDocument,
   KeyDocument,
   SessionDocument,
   SignDocument,
@@ -74,6 +80,12 @@ export interface TermDocument {
   readonly trigger: string;
 }
 
+/** How a record is read. */
+export interface ReadRequest {
+  /** Takes the first valid copy, also of what may be replaced. @default false */
+  readonly fast?: boolean;
+}
+
 export interface PeerDocument {
   readonly peerId: string;
   readonly name?: string;
@@ -89,7 +101,7 @@ export interface PeerDocument {
   readonly term: number | null;
   /** Epochs that its roster is behind the newest one known here; null when it told none. */
   readonly lag: number | null;
-  readonly sources: readonly ('mdns' | 'dht' | 'bootstrap' | 'announce')[];
+  readonly sources: readonly ('mdns' | 'dht' | 'bootstrap' | 'announce' | 'token')[];
 }
 
 export interface RosterDocument {
@@ -149,8 +161,33 @@ export interface CreateKeyRequest {
   readonly purpose?: string;
   readonly requesters?: readonly string[];
   readonly policy?: PolicyMode;
+  readonly limits?: SigningLimits;
   readonly ephemeral?: boolean;
   readonly timeoutMs?: number;
+}
+
+/** Without threshold and participants: new shares for the same holders. */
+export interface ChangeKeyRequest {
+  /** Key name or key id. */
+  readonly key: string;
+  readonly threshold?: number;
+  readonly participants?: readonly string[];
+  readonly timeoutMs?: number;
+}
+
+export interface RepairKeyRequest {
+  /** Key name or key id. */
+  readonly key: string;
+  /** The holder that lost its share. */
+  readonly peer: string;
+  readonly timeoutMs?: number;
+}
+
+export interface RetireKeyRequest {
+  /** Key name or key id. */
+  readonly key: string;
+  /** Also destroys the share on this host. */
+  readonly wipe: boolean;
 }
 
 export interface SignRequest {
@@ -158,8 +195,13 @@ export interface SignRequest {
   readonly key: string;
   readonly message: Uint8Array;
   readonly fresh: boolean;
+  /** A delegate's share, as `takeShare` gave it. */
+  readonly share?: string;
   readonly timeoutMs?: number;
 }
+
+/** @property backup base64 of the file. */
+export type BackupDocument = BackupSummary & { readonly backup: string };
 
 export interface ResolveDocument {
   readonly address: string;
@@ -222,27 +264,49 @@ export interface NodeServices {
   invitations(): Promise<readonly InvitationDocument[]>;
   revokeInvitation(id: string): Promise<void>;
   createKey(request: CreateKeyRequest, signal: AbortSignal): Promise<KeyDocument>;
+  /** Refresh and reshare. */
+  changeKey(request: ChangeKeyRequest, signal: AbortSignal): Promise<KeyDocument>;
+  repairKey(request: RepairKeyRequest, signal: AbortSignal): Promise<KeyDocument>;
+  retireKey(request: RetireKeyRequest): Promise<KeyDocument>;
   keys(): Promise<readonly KeyDocument[]>;
   key(name: string): Promise<KeyDocument>;
   exportKey(name: string, format: 'pem' | 'ssh' | 'zf-json'): Promise<string>;
+  /** A delegate's share, once. @throws NOT_FOUND, CONFLICT, REFUSED_BY_POLICY. */
+  takeShare(name: string): Promise<string>;
+  /** This node's share in plain text. @throws NOT_FOUND, CONFLICT, SHARE_CORRUPT. */
+  exportShare(name: string): Promise<string>;
+  importKey(request: ImportKeyRequest, signal: AbortSignal): Promise<ImportDocument<KeyDocument>>;
   sign(request: SignRequest, signal: AbortSignal): Promise<SignDocument>;
   verify(
     key: string,
     message: Uint8Array,
     signature: Uint8Array,
   ): Promise<{ readonly valid: boolean }>;
+  /** Keys that wait here for their parties, because discovery fails. */
+  gatherings(): readonly GatheringDocument[];
+  /** @throws what `joinGathering` of the party service throws: the token, the way, the seat. */
+  joinGathering(token: string, signal: AbortSignal): Promise<JoinedDocument>;
   sessions(): readonly SessionDocument[];
   session(id: string): SessionDocument;
   cancelSession(id: string): Promise<SessionDocument>;
+  /** This operator's yes, for this node. @throws NOT_FOUND, CONFLICT. */
+  approveSession(id: string): Promise<SessionDocument>;
+  /** @param reason for the requester; may be empty. @throws NOT_FOUND, CONFLICT. */
+  denySession(id: string, reason: string): Promise<SessionDocument>;
   resolve(address: string): Promise<ResolveDocument>;
-  get(address: string): Promise<{ readonly meta: ResolveDocument; readonly bytes: Uint8Array }>;
+  get(
+    address: string,
+    how?: ReadRequest,
+  ): Promise<{ readonly meta: ResolveDocument; readonly bytes: Uint8Array }>;
   /** The bytes of any size, as they come. */
-  read(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  read(address: string, signal: AbortSignal, how?: ReadRequest): Promise<AsyncIterable<Uint8Array>>;
   put(
     address: string,
     bytes: Uint8Array | AsyncIterable<Uint8Array>,
     require: 'local' | 'one' | 'quorum' | undefined,
   ): Promise<PutDocument>;
+  /** A backup of this node, encrypted. @throws BAD_REQUEST, SHARE_CORRUPT, TOO_LARGE. */
+  backup(passphrase: string): Promise<BackupDocument>;
   /** Every effective setting with its origin; secrets are paths, never contents. */
   config(): readonly { readonly key: string; readonly value: unknown; readonly origin: string }[];
   backends(): readonly BackendDocument[];

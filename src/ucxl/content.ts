@@ -12,7 +12,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Added } from '../dht/blocks/blocks.ts';
 import { asBlockList } from '../dht/blocks/list.ts';
 import { meets } from '../dht/quorum.ts';
-import type { PutOptions, PutOutcome } from '../dht/store.ts';
+import type { PutOutcome } from '../dht/store.ts';
 
 /** Where the pieces are; `Blocks` is one. */
 export interface Pieces {
@@ -57,16 +57,6 @@ export function both(list: PutOutcome, pieces: PutOutcome): PutOutcome {
     holders: list.holders.filter((peer) => pieces.holders.includes(peer)),
     pending: Math.max(list.pending, pieces.pending),
   };
-}
-
-/** @throws NO_QUORUM when less was reached than `options` ask for. */
-export function requireReached(pin: string, outcome: PutOutcome, options: PutOptions): PutOutcome {
-  const { require } = options;
-  if (require === undefined || meets(outcome.ack, require)) return outcome;
-  throw new BzzzError('NO_QUORUM', `content ${pin} reached ${outcome.ack}, not ${require}`, {
-    why: `${outcome.holders.length} members hold all of it`,
-    details: { ...outcome, required: require },
-  });
 }
 
 /** All bytes of a stream of known size, in one buffer. @throws INTERNAL for another size. */

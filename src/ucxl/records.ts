@@ -62,7 +62,7 @@ const CANDIDATE_FRAME_BYTES = 128;
 export const STORED_BYTES = {
   one: LIMITS.recordBytes + FRAME_BYTES,
   perAuthor: LIMITS.candidates * (LIMITS.candidateBytes + CANDIDATE_FRAME_BYTES) + FRAME_BYTES,
-  newest: LIMITS.headBytes + FRAME_BYTES,
+  newest: LIMITS.recordBytes + FRAME_BYTES,
 } as const;
 
 const seriesText = field.text(LIMITS.addressBytes);
@@ -202,7 +202,7 @@ export const comparePins = (a: string, b: string): number =>
 const BODY_BYTES = {
   one: LIMITS.recordBytes,
   perAuthor: LIMITS.candidateBytes,
-  newest: LIMITS.headBytes,
+  newest: LIMITS.recordBytes,
 } as const;
 
 const refused = (message: string, cause?: unknown): BzzzError =>

@@ -15,9 +15,10 @@ import { LIMITS } from '../base/limits.ts';
 import type { Clock } from '../base/ports.ts';
 import { asBlockList, type BlockList } from '../dht/blocks/list.ts';
 import type { PutOptions, PutOutcome } from '../dht/store.ts';
+import { requireAck } from '../dht/store-errors.ts';
 import { type Address, type ConcreteAddress, format, series, type UcxlAddress } from './address.ts';
 import { expandSelf, requireWritable, selfAgent } from './agents.ts';
-import { both, gather, once, type Pieces, requireReached, type Source, sized } from './content.ts';
+import { both, gather, once, type Pieces, type Source, sized } from './content.ts';
 import type { RecordKind } from './kinds.ts';
 import { parseConcrete } from './parse.ts';
 import { contentPlace, pinnedPlace, recordPlace } from './places.ts';
@@ -95,6 +96,16 @@ export interface Published extends PutOutcome {
   readonly address: string;
   readonly version: number | null;
   readonly pin: string;
+}
+
+/** What a read found. */
+interface Standing {
+  /** Undefined for content. */
+  readonly kind: RecordKind | undefined;
+  readonly meta: ResolvedMeta;
+  /** Of the record: those of the list where the content is in pieces. */
+  readonly bytes: Uint8Array;
+  readonly list: BlockList | undefined;
 }
 
 const CACHE_BYTES = 64 * 1_048_576;
@@ -182,6 +193,27 @@ export class Resolver {
   /** As `resolve`, for content of any size: the bytes are fetched as they are read. */
   async open(address: Address | string, options: ReadOptions = {}): Promise<Opened> {
     const target = this.#concrete(address);
+    const { meta, bytes, list } = await this.#find(target, options);
+    if (list !== undefined) return this.#openLarge(target, meta, bytes, list, options);
+    return { ...meta, read: () => once(new Uint8Array(bytes)) };
+  }
+
+  /**
+   * Reads what stands at an address and stands it there again, read back. Of large content that is
+   * its list; its pieces stay where they are, and come where they are missing.
+   * @throws as `resolve`, and as `publish` without `require`.
+   */
+  async repair(address: Address | string): Promise<PutOutcome> {
+    const target = this.#concrete(address);
+    const { kind, meta, bytes, list } = await this.#find(target, {});
+    if (kind !== undefined) return this.publish(target, bytes);
+    // The pin proves the content, so it does not matter whose name stands before it.
+    const written = await this.#reader.write(contentPlace(meta.pin), bytes, {});
+    if (list === undefined) return written;
+    return both(written, await this.#requirePieces(target).ensure(meta.pin, bytes));
+  }
+
+  async #find(target: ConcreteAddress, options: ReadOptions): Promise<Standing> {
     requireUsedBase(target);
     const kind = findKind(this.#rules.kinds, target);
     const reading = await this.#readFor(target, kind, options);
@@ -203,8 +235,7 @@ export class Resolver {
       holders: reading.holders,
     };
     const list = kind === undefined ? asBlockList(copy.bytes) : undefined;
-    if (list !== undefined) return this.#openLarge(target, meta, copy.bytes, list, options);
-    return { ...meta, read: () => once(new Uint8Array(copy.bytes)) };
+    return { kind, meta, bytes: copy.bytes, list };
   }
 
   /**
@@ -238,9 +269,16 @@ export class Resolver {
       throw thrown;
     }
     const placed = await pieces.ensure(root);
-    const { require: _, ...unconditional } = options;
+    const { require: required, ...unconditional } = options;
     const written = await this.#reader.write(contentPlace(root), list, unconditional);
-    return { pin: root, outcome: requireReached(root, both(written, placed), options) };
+    const outcome = both(written, placed);
+    const why = `${outcome.holders.length} members hold all of it`;
+    return { pin: root, outcome: requireAck(`content ${root}`, outcome, required, why) };
+  }
+
+  #requirePieces(target: ConcreteAddress): Pieces {
+    if (this.#pieces !== undefined) return this.#pieces;
+    throw notFound(target, 'this node keeps no content in pieces');
   }
 
   #openLarge(
@@ -250,8 +288,7 @@ export class Resolver {
     { size }: BlockList,
     options: ReadOptions,
   ): Opened {
-    const pieces = this.#pieces;
-    if (pieces === undefined) throw notFound(target, 'this node keeps no content in pieces');
+    const pieces = this.#requirePieces(target);
     const isHere = pieces.has(meta.pin);
     if (options.localOnly === true && !isHere) throw notFound(target, 'its pieces are not here');
     const source = isHere ? 'local' : 'dht';

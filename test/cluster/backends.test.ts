@@ -139,7 +139,7 @@ describe('by SIGHUP', () => {
     const told = await hangUp('dht: {backend: paper}\n');
     expect(told).toMatchObject([{ kind: 'config.refused', data: { code: 'BAD_CONFIG' } }]);
     expect(await backendOf(node, 'dht')).toMatchObject({ backend: 'mock' });
-    expect((await put(node)).ack).toBe('local');
+    expect((await put(node)).ack).toBe('quorum');
   });
 
   it('a restart brings back what the configuration says, not what a command said', async () => {
@@ -163,7 +163,7 @@ describe('by setting', () => {
       ['mock', 'mock'],
     ]);
     const kept = await put(node);
-    expect(kept.ack).toBe('local');
+    expect(kept.ack).toBe('quorum');
     await until('healthy', async () => (await healthOf(node, 'dht')).status === 'healthy');
     await node.kill('SIGTERM');
     await node.start({ BZZZ_FALLBACK_ON_ERROR: 'false' });

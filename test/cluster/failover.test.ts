@@ -14,6 +14,7 @@ import {
   votersAfter,
   votersIn,
 } from '../support/election.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 
 let cluster: Cluster;
 afterEach(() => cluster?.stop());
@@ -34,7 +35,7 @@ describe('SIGTERM', () => {
     await haveVoters(cluster.nodes, 3);
     for (let round = 0; round < 3; round++) {
       const before = await agreedLeader(cluster.nodes);
-      const began = performance.now();
+      const began = steadyClock.now();
       const exit = before.node.kill('SIGTERM');
       const after = await agreedLeader(cluster.nodes.filter((n) => n !== before.node));
       expect(after.term).toBe(before.term + 1);
@@ -42,7 +43,7 @@ describe('SIGTERM', () => {
       const terms = await after.node.get<{ term: number; trigger: string }[]>('/v1/leader/history');
       expect(terms.find(({ term }) => term === after.term)?.trigger).toBe('transfer');
       expect(await exit).toBe(0);
-      expect(performance.now() - began).toBeLessThan(10_000);
+      expect(steadyClock.now() - began).toBeLessThan(10_000);
       await before.node.start();
       await cluster.meshed();
       expect(await agreedLeader(cluster.nodes)).toEqual(after);
@@ -52,9 +53,9 @@ describe('SIGTERM', () => {
   it('P1: a leader that is all alone ends as fast', async () => {
     cluster = await Cluster.start(1);
     await agreedLeader([cluster.founder]);
-    const began = performance.now();
+    const began = steadyClock.now();
     expect(await cluster.founder.kill('SIGTERM')).toBe(0);
-    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(steadyClock.now() - began).toBeLessThan(10_000);
   });
 });
 
@@ -90,9 +91,9 @@ describe('SIGKILL of the leader during roster changes', () => {
 
   async function restartMs(node: TestNode): Promise<number> {
     await node.kill();
-    const began = performance.now();
+    const began = steadyClock.now();
     await node.start();
-    return Math.round(performance.now() - began);
+    return Math.round(steadyClock.now() - began);
   }
 
   function expectKept(chain: readonly ChainEntry[], done: readonly Acknowledged[], spare: string) {
@@ -118,12 +119,12 @@ describe('SIGKILL of the leader during roster changes', () => {
     try {
       for (let i = 0; i < KILLS; i++) {
         await sleep(Math.random() * 400);
-        const { node } = await agreedLeader(() => running(cluster), 60_000);
+        const { node } = await agreedLeader(() => running(cluster), 180_000);
         await node.kill();
         await sleep(Math.random() * 400);
-        const began = performance.now();
+        const began = steadyClock.now();
         await Promise.race([node.start(), writer]);
-        restarts.push(Math.round(performance.now() - began));
+        restarts.push(Math.round(steadyClock.now() - began));
       }
     } finally {
       stop.abort();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { schnorr } from '@noble/curves/secp256k1.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bzzzPath, Cluster, projectRoot, run, type TestNode, until } from '../support/cluster.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 
 interface Key {
   keyId: string;
@@ -111,10 +112,12 @@ describe('five daemons and an observer', () => {
   });
 
   it('R80: the observer resolves key and signature after all signers are gone', async () => {
-    await until('the result on the observer', async () => {
-      const found = await observer.json<{ holders: string[] }>(['resolve', signed.address]);
-      return found.holders.length > 0;
-    });
+    for (const address of [key.address, signed.address]) {
+      await until(`${address} on the observer`, async () => {
+        const found = await observer.json<{ holders: string[] }>(['resolve', address]);
+        return found.holders.length > 0;
+      });
+    }
     await Promise.all([1, 3, 5].map((index) => byIndex(key, index).kill()));
     for (const address of [key.address, signed.address]) {
       const found = await observer.json<{ address: string; size: number }>(['resolve', address]);
@@ -188,9 +191,9 @@ describe('five daemons and an observer', () => {
 
   it('P1: SIGTERM drains and ends cleanly within 5 s', async () => {
     const node = cluster.node(4);
-    const started = performance.now();
+    const started = steadyClock.now();
     expect(await node.kill('SIGTERM')).toBe(0);
-    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(steadyClock.now() - started).toBeLessThan(10_000);
     await node.start();
   });
 });

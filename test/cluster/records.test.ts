@@ -9,14 +9,16 @@ import {
   addObservers,
   atRest,
   copiesOnDisk,
+  libraryReads,
   p95,
   putMany,
   readAll,
   repaired,
+  replicated,
   UNHURRIED,
 } from '../support/records.ts';
 
-const RECORDS = Number(process.env.TEST_RECORDS ?? 100);
+const RECORDS = Number(process.env.TEST_RECORDS ?? 50);
 
 let cluster: Cluster;
 afterEach(() => cluster?.stop());
@@ -27,6 +29,7 @@ it('R: four of nine are killed at once: every record reads, and five copies of e
   await addObservers(cluster, 4);
   const [n1, n2, n3, n4, n5, n6, n7, n8, n9] = cluster.nodes;
   const records = await putMany([n1!, n4!, n7!], RECORDS);
+  await replicated([n1!, n4!, n7!]);
   const before = await readAll(n6!, records.slice(0, 200));
 
   // A majority of the voters lives, and a writer is among the dead.
@@ -43,10 +46,11 @@ it('R: four of nine are killed at once: every record reads, and five copies of e
   await Promise.all(alive.map((node) => node.kill('SIGKILL')));
   const copies = await copiesOnDisk(alive, records);
   const whole = copies.filter((n) => n === 5).length;
+  const library = await libraryReads(9, [1, 3, 7, 8], 'die');
   console.log(
     JSON.stringify({
       ...{ test: 'records-killed', records: RECORDS, results, repaired_ms: repairedMs, whole },
-      ...{ read_p95_before: p95(before), read_p95_after: p95(after) },
+      ...{ read_p95_before: p95(before), read_p95_after: p95(after), library },
     }),
   );
   expect(after).toHaveLength(5 * RECORDS);

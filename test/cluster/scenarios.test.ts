@@ -18,6 +18,7 @@ import {
   type Word,
 } from '../support/backends.ts';
 import { Cluster, type TestNode, until } from '../support/cluster.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 
 let cluster: Cluster;
 let one: TestNode;
@@ -43,7 +44,7 @@ const settled = () =>
       const next = await metricsOf(one, 'dht');
       return next.real_requests === first.real_requests ? next : undefined;
     },
-    20_000,
+    120_000,
   );
 const partition = () => Promise.all(others.map((node) => node.kill('SIGSTOP')));
 const heal = () => Promise.all(others.map((node) => node.kill('SIGCONT')));
@@ -139,29 +140,34 @@ describe('discovery, network up', () => {
     expect(await setBackend(one, 'discovery', 'hybrid')).toMatchObject({ backend: 'hybrid' });
     await onNetwork(one, 'discovery');
     await cluster.meshed();
-    expect(await healthOf(one, 'discovery')).toMatchObject({ backend: 'hybrid', error_count: 0 });
+    await until('healthy', async () => {
+      const { backend, status } = await healthOf(one, 'discovery');
+      return backend === 'hybrid' && status === 'healthy';
+    });
   });
 });
 
 describe('failure: local, cut off from all others', () => {
+  let errors: number;
   beforeAll(async () => {
     await setBoth('local');
+    errors = (await healthOf(one, 'discovery')).error_count;
     await partition();
   });
 
   it('record store: nothing changes', async () => {
-    const started = performance.now();
+    const started = steadyClock.now();
     const done = await put(one);
     expect(done.ack).toBe('local');
     expect(await resolves(one, done.address)).toBe(true);
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(steadyClock.now() - started).toBeLessThan(2_000);
     await until('healthy', async () => (await healthOf(one, 'dht')).status === 'healthy');
   });
 
   it('discovery: says who is missing, and has them back as soon as they are', async () => {
     await alone();
     expect(await healthOf(one, 'discovery')).toMatchObject({
-      ...{ backend: 'mock', status: 'degraded', error_count: 0 },
+      ...{ backend: 'mock', status: 'degraded', error_count: errors },
       reason: '2 of 2 members not connected',
     });
     await backInMesh();
@@ -210,9 +216,9 @@ describe('failure: hybrid, cut off from all others', () => {
       during.push(await put(one));
       return (await backendOf(one, 'dht')).active === 'mock';
     });
-    const started = performance.now();
+    const started = steadyClock.now();
     const after = await put(one);
-    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(steadyClock.now() - started).toBeLessThan(1_000);
     during.push(after);
     expect(after).toMatchObject({ ack: 'local', holders: [self] });
     await expect(put(one, 'quorum')).rejects.toMatchObject({ code: 'NO_QUORUM' });
@@ -230,9 +236,9 @@ describe('failure: hybrid, cut off from all others', () => {
 
   it('recovery: calls go to the network again, and it has all that was written', async () => {
     await heal();
-    const healed = performance.now();
+    const healed = steadyClock.now();
     for (const name of both) await onNetwork(one, name);
-    const backMs = Math.round(performance.now() - healed);
+    const backMs = Math.round(steadyClock.now() - healed);
     console.log(JSON.stringify({ test: 'recovery', back_ms: backMs }));
     expect(backMs).toBeLessThan(15_000);
     for (const name of both)
@@ -272,12 +278,12 @@ describe('load', () => {
       }
     };
     const clients = Promise.all(Array.from({ length: 8 }, client));
-    const started = performance.now();
+    const started = steadyClock.now();
     for (let n = 0; n < 100; n++) {
       if (n % 10 === 9) await one.post('/v1/backends/rollback');
       else await setBackend(one, 'dht', words[n % 3] ?? 'hybrid');
     }
-    const ms = Math.round(performance.now() - started);
+    const ms = Math.round(steadyClock.now() - started);
     done = true;
     await clients;
     await setBackend(one, 'dht', 'hybrid');

@@ -6,8 +6,8 @@ import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ClusterId, KeyId, PeerId } from '../../src/base/brands.ts';
-import { keyFile, passphraseFile } from '../../src/mpc/keyfile.ts';
-import { Keystore } from '../../src/mpc/keystore.ts';
+import { keyFile, passphraseFile } from '../../src/mpc/keys/keyfile.ts';
+import { Keystore } from '../../src/mpc/keys/keystore.ts';
 import { openStore } from '../../src/node/store.ts';
 import { systemRandom } from '../../src/node/system.ts';
 import { Cluster, type TestNode, until } from '../support/cluster.ts';

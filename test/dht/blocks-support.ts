@@ -6,7 +6,8 @@ import { Blocks, type BlocksOptions } from '../../src/dht/blocks/blocks.ts';
 import type { BlockStream } from '../../src/dht/blocks/wire.ts';
 import { Providers } from '../../src/dht/providers.ts';
 import { BlockStreams } from '../../src/node/net/block-streams.ts';
-import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { systemRandom } from '../../src/node/system.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 import { quietLogger } from '../support/world.ts';
 import { cluster, type Node } from './support.ts';
 
@@ -34,7 +35,7 @@ export async function blockCluster(
 ): Promise<readonly BlockNode[]> {
   const nodes = await cluster(n);
   const members = nodes.map(({ id }) => id);
-  const { stepMs = 15_000, ...own } = options;
+  const { stepMs = 60_000, ...own } = options;
   const all: BlockNode[] = [];
   for (const node of nodes) {
     const streams = new BlockStreams(
@@ -42,8 +43,8 @@ export async function blockCluster(
       { host: node.libp2p, gate: { guard: (handler) => handler } },
     );
     const { id: self, dht: kad, counters, level } = node;
-    const basis = { self, members: () => members, clock: systemClock };
-    const providers = new Providers({ ...basis, kad, counters }, { timeoutMs: 10_000 });
+    const basis = { self, members: () => members, clock: steadyClock };
+    const providers = new Providers({ ...basis, kad, counters }, { timeoutMs: 60_000 });
     const blocks = new Blocks(
       { ...QUIET, ...own },
       {

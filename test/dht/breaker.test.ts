@@ -38,8 +38,10 @@ const TABLE: readonly Row[] = [
   [half(1_000), probed(false), open(2_000), [timer(2_000)]],
   [half(2_000), probed(false), open(2_000), [timer(2_000)]],
   ...[open(1_000), half(2_000)].flatMap((state) =>
-    [plain('start'), plain('ok'), plain('failed')].map((event): Row => [state, event, state, []]),
+    [plain('ok'), plain('failed')].map((event): Row => [state, event, state, []]),
   ),
+  [open(2_000), plain('start'), open(1_000), [timer(1_000)]],
+  [half(2_000), plain('start'), open(1_000), [timer(1_000)]],
   [open(1_000), probed(true), open(1_000), []],
   [open(1_000), probed(false), open(1_000), []],
   [half(1_000), plain('timer'), half(1_000), []],

@@ -3,21 +3,25 @@ import { afterAll } from 'vitest';
 import { HybridStore } from '../../src/dht/hybrid.ts';
 import { LocalRecords } from '../../src/dht/local-records.ts';
 import { needOf } from '../../src/dht/quorum.ts';
-import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { systemRandom } from '../../src/node/system.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 import { quietLogger } from '../support/world.ts';
 import { type Bench, contract } from './contract.ts';
 import { cluster, type Node, RULES, stopAll } from './support.ts';
 
 afterAll(stopAll);
 
-const shared = { rules: RULES, clock: systemClock, random: systemRandom, log: quietLogger };
-const localOf = ({ id: self, journal, guard, counters }: Node) =>
-  new LocalRecords({ ...shared, self, journal, guard, counters });
+const shared = { rules: RULES, clock: steadyClock, random: systemRandom, log: quietLogger };
+const localOf = ({ id: self, journal, guard, counters }: Node, all: readonly Node[]) =>
+  new LocalRecords({
+    ...{ ...shared, self, journal, guard, counters },
+    members: () => all.map(({ id }) => id),
+  });
 
 const BACKENDS: Record<string, (node: Node, all: readonly Node[]) => Omit<Bench, 'stop'>> = {
-  local: (node) => ({
-    ...{ store: localOf(node), self: node.id, backend: 'mock' },
-    ...{ ack: 'local', holders: [node.id] },
+  local: (node, all) => ({
+    ...{ store: localOf(node, all), self: node.id, backend: 'mock' },
+    ...{ ack: all.length === 1 ? 'quorum' : 'local', holders: [node.id] },
   }),
   dht: (node, all) => ({
     ...{ store: node.store, self: node.id, backend: 'real' },
@@ -29,7 +33,7 @@ const BACKENDS: Record<string, (node: Node, all: readonly Node[]) => Omit<Bench,
       { timeoutMs: 20_000, probeMs: 20_000 },
       {
         ...shared,
-        ...{ self: node.id, local: localOf(node), network: node.store, journal: node.journal },
+        ...{ self: node.id, local: localOf(node, all), network: node.store, journal: node.journal },
         need: () => needOf(5, all.length),
         disk: node.level.root.sub('hybrid'),
       },

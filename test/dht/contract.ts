@@ -118,6 +118,13 @@ function values(of: () => Bench): void {
     expect(merged?.value).toEqual(Uint8Array.of(1, 3));
   });
 
+  it('says of a merging read whether a majority was heard', async () => {
+    const { store, ack } = of();
+    await store.put('n', 'heard', sequence('heard', 1));
+    const found = await store.get('n', 'heard', { merge: true });
+    expect(found?.majority).toBe(ack === 'quorum');
+  });
+
   it('loses none of several puts of one key at once', async () => {
     const { store } = of();
     const puts = [5, 3, 1, 4, 2].map((n) => store.put('u', 'race', Uint8Array.of(n)));

@@ -166,7 +166,9 @@ export async function lab(
     random: testRandom('hybrid'),
   };
   const journal = new Journal({ ...shared, disk: disk.sub('journal') });
-  const local = new LocalRecords({ ...shared, self: SELF, journal, guard: NOTHING_HELD });
+  const members = () => [SELF, 'other' as PeerId];
+  const own = { self: SELF, members, journal, guard: NOTHING_HELD };
+  const local = new LocalRecords({ ...shared, ...own });
   const store = new HybridStore(options, {
     ...{ ...shared, self: SELF, need: () => needOf(5, 5), local, network, journal },
     disk: disk.sub('hybrid'),

@@ -34,7 +34,9 @@ describe('while the network answers, the hybrid store', () => {
     at.network.held.set(nameOf('b'), content('b').value);
     const far = await at.store.get('c', content('b').suffix);
     expect(far).toEqual({ value: content('b').value, source: 'dht', holders: OTHERS });
-    expect(at.store.metrics()).toMatchObject({ real_requests: 2, mock_requests: 1 });
+    const { arms } = at.store.counts();
+    expect(arms?.count('real').requests).toBe(2);
+    expect(arms?.count('mock').requests).toBe(1);
   });
 
   it('merges what both have, and names everybody whose copy was seen', async () => {
@@ -150,6 +152,21 @@ describe('when the network fails, the hybrid store', () => {
     await at.store.close();
   });
 
+  it('tries the network again behind a stop in the middle of a probe', async () => {
+    const at = await lab();
+    await breakIt(at, 'silent');
+    // The backoff is over: the network is being asked, and the switch goes to another backend.
+    await at.turn(1_500);
+    await at.store.stop();
+    at.network.mode = 'up';
+    await at.turn(5_000);
+    expect(at.store.status.fallenBack).toBe(true);
+    await at.store.start();
+    await at.turn(1_500);
+    expect(at.store.status.fallenBack).toBe(false);
+    expect(await put(at, 'after')).toEqual(QUORUM);
+  });
+
   it('counts a probe that never ends as one that failed', async () => {
     const at = await lab();
     await breakIt(at, 'dead');
@@ -188,7 +205,7 @@ describe('when the network is back, the hybrid store', () => {
     expect(seqOf(at.network.held.get('n/x')!)).toBe(3);
     expect(at.network.held.get('u/s')).toEqual(Uint8Array.of(1, 2));
     expect(names(at)).toEqual(['fallback', 'recovery', 'replayed']);
-    expect(at.store.metrics()).toMatchObject({ fallback_events: 1, recovery_events: 1 });
+    expect(at.store.counts()).toMatchObject({ fallbacks: 1, recoveries: 1 });
     await at.store.close();
   });
 
@@ -434,6 +451,6 @@ it('100 failures: fallback within 100 ms of detection, recovery within 5 s of he
   expect(fallbacks).toHaveLength(100);
   expect(Math.max(...fallbacks)).toBeLessThanOrEqual(100);
   expect(Math.max(...recoveries)).toBeLessThanOrEqual(5_000);
-  expect(at.store.metrics()).toMatchObject({ fallback_events: 100, recovery_events: 100 });
+  expect(at.store.counts()).toMatchObject({ fallbacks: 100, recoveries: 100 });
   await at.store.close();
 });

@@ -105,7 +105,7 @@ describe('a put', () => {
   it('in masses is served, with the requests under way bounded', async () => {
     const all = Array.from({ length: 60 }, (_, i) => content(`mass ${i}`));
     const outcomes = await Promise.all(
-      all.map(({ suffix, value }) => five[0]!.store.put('c', suffix, value, { timeoutMs: 15_000 })),
+      all.map(({ suffix, value }) => five[0]!.store.put('c', suffix, value, { timeoutMs: 60_000 })),
     );
     expect(outcomes.filter(({ ack }) => ack === 'quorum')).toHaveLength(60);
     expect(five[0]!.counters.get('busy')).toBe(0);

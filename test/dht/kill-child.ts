@@ -26,7 +26,8 @@ const shared = {
 };
 const journal = new Journal({ ...shared, disk: root.sub('journal') });
 const guard = { load: async () => undefined, onStored: () => () => {} };
-const local = new LocalRecords({ ...shared, self, journal, guard });
+const members = (): readonly PeerId[] => [self, 'other' as PeerId];
+const local = new LocalRecords({ ...shared, self, members, journal, guard });
 const silent = (): Promise<never> => new Promise(() => {});
 const nobody = async function* (): AsyncGenerator<never> {};
 let told: ((event: { ok: boolean; ms: number }) => void) | undefined;

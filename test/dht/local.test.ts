@@ -14,7 +14,9 @@ const make = (disk: KeyValue = memoryKeyValue(), guard = NOTHING_HELD) => {
   const counters = new Counters();
   const shared = { rules: RULES, random: testRandom('x'), log: quietLogger, counters };
   const journal = new Journal({ disk, ...shared });
-  const store = new LocalRecords({ self, journal, guard, clock: testClock(), ...shared });
+  const members = (): readonly PeerId[] => [self, 'other' as PeerId];
+  const deps = { self, members, journal, guard, clock: testClock() };
+  const store = new LocalRecords({ ...deps, ...shared });
   return { store, journal, counters };
 };
 

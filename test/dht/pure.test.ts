@@ -5,7 +5,7 @@ import type { PeerId } from '../../src/base/brands.ts';
 import { Backlog } from '../../src/dht/backlog.ts';
 import { deadline } from '../../src/dht/deadline.ts';
 import { meets, needOf, outcomeOf } from '../../src/dht/quorum.ts';
-import { Slots } from '../../src/dht/slots.ts';
+import { RequestSlots } from '../../src/dht/slots.ts';
 import { type Question, spread } from '../../src/dht/spread.ts';
 import { testClock } from '../support/world.ts';
 
@@ -98,7 +98,7 @@ describe('the backlog', () => {
 describe('slots', () => {
   it('run so many at once, in order, and refuse what would wait too long a line (P3)', async () => {
     let busy = 0;
-    const slots = new Slots(2, 2, () => busy++);
+    const slots = new RequestSlots(2, 2, () => busy++);
     const { signal } = new AbortController();
     const log: string[] = [];
     const gates: (() => void)[] = [];
@@ -121,7 +121,7 @@ describe('slots', () => {
   });
 
   it('forget who gave up waiting, and free the place of work that failed', async () => {
-    const slots = new Slots(1, 5, () => {});
+    const slots = new RequestSlots(1, 5, () => {});
     const stop = new AbortController();
     let release = (): void => {};
     const first = slots.run(new AbortController().signal, async () => {

@@ -24,7 +24,8 @@ import { kadInit } from '../../src/dht/options.ts';
 import { createRules, datastoreKey } from '../../src/dht/rules.ts';
 import type { Namespace } from '../../src/dht/store.ts';
 import { openStore, type Store } from '../../src/node/store.ts';
-import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { systemRandom } from '../../src/node/system.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 import { quietLogger, testKey } from '../support/world.ts';
 
 /** Content: the key is the hash of the value. */
@@ -143,6 +144,10 @@ const reachable = (components: {
 });
 
 let nodes = 0;
+/** The nodes of a process have keys by number; those of another one must have other numbers. */
+export const numberNodesFrom = (first: number): void => {
+  nodes = first;
+};
 export async function openDisk(): Promise<{ store: Store; remove(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'bzzz-dht-'));
   const store = await openStore(folder);
@@ -167,7 +172,15 @@ async function start(
     transports: [tcp()],
     streamMuxers: [yamux()],
     connectionEncrypters: [noise()],
-    connectionManager: { inboundConnectionThreshold: 100, reconnectRetries: 0, dialTimeout: 1_500 },
+    // Fifty hosts in one process would do little but ping each other.
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      inboundConnectionThreshold: 100,
+      reconnectRetries: 0,
+      dialTimeout: 15_000,
+      inboundStreamProtocolNegotiationTimeout: 60_000,
+      outboundStreamProtocolNegotiationTimeout: 60_000,
+    },
     services: { identify: identify(), ping: reachable, dht: kadDHT(init) },
   });
   let stopped = false;
@@ -190,7 +203,7 @@ async function start(
 }
 
 /** The floor of kad-dht's own time-out is too low for a machine that runs all nodes and more. */
-const UNHURRIED = { minTimeout: 10_000, maxTimeout: 10_000 };
+const UNHURRIED = { minTimeout: 60_000, maxTimeout: 60_000 };
 
 /** kad-dht as it comes, with the settings for a LAN and a selector that prefers the higher seq. */
 export async function bareNode(): Promise<BareNode> {
@@ -218,7 +231,7 @@ export async function storeNode(
 ): Promise<Node> {
   const disk = await openDisk();
   const counters = new Counters();
-  const deps = { rules: RULES, clock: systemClock, log: quietLogger, counters };
+  const deps = { rules: RULES, clock: steadyClock, log: quietLogger, counters };
   const guard = new RecordGuard(disk.store.db, options.guard ?? {}, deps);
   const init = { ...kadInit('ours', NAMESPACES, counters), networkDialTimeout: UNHURRIED };
   const bare = await start(init, disk, guard);
@@ -269,7 +282,7 @@ export async function cluster(
 
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const end = Date.now() + withinMs;
   while (!(await condition())) {

@@ -1,6 +1,6 @@
 /** The switched record store: which backend a call ends on, what is counted, what is told. */
 import { describe, expect, it } from 'vitest';
-import { BackendMeter } from '../../src/base/backend-meter.ts';
+import { ArmCounts, BackendMeter } from '../../src/base/backend-meter.ts';
 import type { PeerId } from '../../src/base/brands.ts';
 import { BzzzError } from '../../src/base/errors.ts';
 import { type Backend, backendFor, Switch } from '../../src/base/switch.ts';
@@ -83,16 +83,10 @@ class Paper implements RecordStore {
 }
 
 /** What the hybrid backend counted itself. */
-const HYBRID = {
-  mock_requests: 1,
-  real_requests: 2,
-  fallback_events: 2,
-  recovery_events: 1,
-  avg_latency_mock: 7,
-  avg_latency_real: 20,
-  error_rate_mock: 0,
-  error_rate_real: 0.5,
-};
+const HYBRID = { arms: new ArmCounts(), fallbacks: 2, recoveries: 1 };
+HYBRID.arms.add('mock', 7, true);
+HYBRID.arms.add('real', 15, true);
+HYBRID.arms.add('real', 25, false);
 
 function world(backend: Backend = 'hybrid', percent = 100) {
   const disk = new Map<string, Uint8Array>();
@@ -259,8 +253,8 @@ describe('the switched record store', () => {
     expect(real.length / 2_000).toBeLessThan(0.35);
     const { mock_requests, real_requests } = w.meter.metrics();
     expect([mock_requests, real_requests]).toEqual([
-      mock.length + HYBRID.mock_requests,
-      real.length + HYBRID.real_requests,
+      mock.length + HYBRID.arms.count('mock').requests,
+      real.length + HYBRID.arms.count('real').requests,
     ]);
   });
 
@@ -296,9 +290,18 @@ describe('the switched record store', () => {
   });
 
   it('has zeros, not gaps, where nothing was asked', () => {
-    const none = Object.fromEntries(Object.keys(HYBRID).map((name) => [name, 0]));
-    const meter = new BackendMeter('dht', () => none as unknown as typeof HYBRID);
-    expect(meter.metrics()).toEqual({ component: 'dht', ...none });
+    const meter = new BackendMeter('dht', () => ({ fallbacks: 0, recoveries: 0 }));
+    expect(meter.metrics()).toEqual({
+      component: 'dht',
+      mock_requests: 0,
+      real_requests: 0,
+      fallback_events: 0,
+      recovery_events: 0,
+      avg_latency_mock: 0,
+      avg_latency_real: 0,
+      error_rate_mock: 0,
+      error_rate_real: 0,
+    });
   });
 
   it('frees the backend when a reader of providers has had enough', async () => {

@@ -4,12 +4,13 @@ import { toHex } from '../../src/base/bytes.ts';
 import type { KeyValue, Signer } from '../../src/base/ports.ts';
 import { type ElectionDeps, ElectionService } from '../../src/election/service.ts';
 import type { Timing } from '../../src/election/types.ts';
-import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { systemRandom } from '../../src/node/system.ts';
 import { entriesFrom } from '../../src/roster/chain.ts';
 import type { Change } from '../../src/roster/entry.ts';
 import { RosterService } from '../../src/roster/service.ts';
 import * as paper from '../roster/support.ts';
 import { MemoryNet } from '../support/memory-net.ts';
+import { steadyClock, steadySleep } from '../support/steady-clock.ts';
 import { memoryKeyValue, quietLogger } from '../support/world.ts';
 
 const ms = (n: number) => n as Timing['timeoutMs'];
@@ -23,9 +24,9 @@ export const TIMING: Timing = {
 
 export const SIGNERS = [paper.ada, paper.ben, paper.cyd, paper.dov, paper.eve] as const;
 
-export const sleep = (n: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, n));
+export const sleep = steadySleep;
 
-export async function until(what: string, holds: () => boolean, limitMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, limitMs = 60_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!holds()) {
     if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
@@ -83,7 +84,7 @@ export class ElectionLab {
     const disk = this.#disks.get(peerId) ?? new Map<string, Uint8Array>();
     this.#disks.set(peerId, disk);
     const root = memoryKeyValue(disk);
-    const rosterDeps = { store: root.sub('roster'), clock: systemClock, logger: quietLogger };
+    const rosterDeps = { store: root.sub('roster'), clock: steadyClock, logger: quietLogger };
     const { bytes: genesis } = paper.genesisOf();
     const roster = await RosterService.open({ genesis }, { ...rosterDeps, signer });
     await roster.extend(this.#entries);
@@ -91,7 +92,7 @@ export class ElectionLab {
     const duties: string[] = [];
     const { direct } = this.net.join(peerId);
     const deps: ElectionDeps = {
-      ...{ roster, direct, signer, clock: systemClock, random: systemRandom, logger: quietLogger },
+      ...{ roster, direct, signer, clock: steadyClock, random: systemRandom, logger: quietLogger },
       store: (settings.store ?? ((store) => store))(root.sub('election')),
       nextTurn: settings.nextTurn ?? (() => new Promise((resolve) => setImmediate(resolve))),
       timing: { ...TIMING, ...settings.timing },

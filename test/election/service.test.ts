@@ -6,6 +6,7 @@ import { verifyLeaderCertificate } from '../../src/election/certificate.ts';
 import { LEADER_TOPICS, leaderWire } from '../../src/election/leader-wire.ts';
 import type { Change } from '../../src/roster/entry.ts';
 import { fay, gus, hal } from '../roster/support.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 import {
   admit,
   ElectionLab,
@@ -82,10 +83,10 @@ describe('an election', () => {
     const first = await lab.leader();
     const before = first.election.term;
     await lab.kill(first);
-    const at = performance.now();
+    const at = steadyClock.now();
     const next = await lab.leader(lab.living, before);
     // Far below the time-out: a closed stream says that the leader is gone.
-    expect(performance.now() - at).toBeLessThan(1_200);
+    expect(steadyClock.now() - at).toBeLessThan(1_200);
     expect(next.election.term).toBeGreaterThan(before);
     expect(next.election.history()[0]?.trigger).toBe('closed');
     expect(kinds(next)).toContain('leader.lost');
@@ -282,11 +283,11 @@ describe('leadership', () => {
   it('is handed over before a node stops: no time-out passes (P1)', async () => {
     await started(3, { timing: SLOW });
     const old = await lab.leader();
-    const at = performance.now();
+    const at = steadyClock.now();
     await old.election.handOver(1_900);
     const next = await lab.leader(lab.living, old.election.term - 1);
     expect(next).not.toBe(old);
-    expect(performance.now() - at).toBeLessThan(1_200);
+    expect(steadyClock.now() - at).toBeLessThan(1_200);
     await next.election.handOver(10);
     await old.election.handOver(10);
   });

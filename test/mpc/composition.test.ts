@@ -67,9 +67,12 @@ describe('composition', () => {
     ['t < 2', { threshold: 1, parties: 3 }, 'INVALID_THRESHOLD'],
     ['t = 0', { threshold: 0, parties: 3 }, 'INVALID_THRESHOLD'],
     ['fractional t', { threshold: 2.5, parties: 3 }, 'INVALID_THRESHOLD'],
-    ['delegate', { threshold: 2, composition: { persistent: 2, delegate: 1 } }, 'NOT_SUPPORTED'],
-    ['temporary', { threshold: 2, composition: { persistent: 2, temporary: 1 } }, 'NOT_SUPPORTED'],
-    ['ephemeral', { threshold: 2, parties: 3, ephemeral: true }, 'NOT_SUPPORTED'],
+    [
+      'fewer persistent parties than the threshold',
+      { threshold: 2, composition: { persistent: 1, delegate: 2 } },
+      'INVALID_COMPOSITION',
+    ],
+    ['temporaries only', { threshold: 2, composition: { temporary: 3 } }, 'INVALID_COMPOSITION'],
   ])('R38: refuses %s', (_, request, code) => {
     expect(() => checkComposition(request)).toThrow(expect.objectContaining({ code }));
   });
@@ -79,5 +82,20 @@ describe('composition', () => {
     expect(() => checkComposition({ threshold: 2, parties: 3, composition })).toThrow(
       /unknown role "__proto__"/,
     );
+  });
+});
+
+describe('other roles', () => {
+  it('R37: are taken as they are asked for; with too few persistent ones only if --ephemeral', () => {
+    const durable = checkComposition({ threshold: 2, composition: { persistent: 2, delegate: 1 } });
+    expect(durable).toMatchObject({ parties: 3, ephemeral: false });
+    expect([...durable.byRole]).toEqual([
+      ['persistent', 2],
+      ['delegate', 1],
+    ]);
+    const request = { threshold: 2, composition: { temporary: 2 }, ephemeral: true };
+    expect(checkComposition(request).ephemeral).toBe(true);
+    // The word alone changes nothing.
+    expect(checkComposition({ threshold: 2, parties: 3, ephemeral: true }).ephemeral).toBe(false);
   });
 });

@@ -108,7 +108,7 @@ describe('selection', () => {
     expect(caught(() => named('a', 'a')).code).toBe('BAD_REQUEST');
     expect(caught(() => named('a', 'z')).code).toBe('NOT_A_MEMBER');
     expect(caught(() => named('a', 'o')).code).toBe('INVALID_COMPOSITION');
-    expect(caught(() => named('a', 't')).code).toBe('NOT_SUPPORTED');
+    expect(caught(() => named('a', 't')).code).toBe('INVALID_COMPOSITION');
     const silent = caught(() => named('a', 's', 'q'));
     expect(silent.code).toBe('INSUFFICIENT_PERSISTENT_PARTIES');
     expect(silent.details).toMatchObject({ need: 3, have: 1 });

@@ -10,8 +10,9 @@ import { Counters } from '../../src/dht/counters.ts';
 import { Journal } from '../../src/dht/journal.ts';
 import { LocalRecords } from '../../src/dht/local-records.ts';
 import { openStore, type Store } from '../../src/node/store.ts';
-import { systemClock, systemRandom } from '../../src/node/system.ts';
+import { systemRandom } from '../../src/node/system.ts';
 import { contentKey, NOTHING_HELD, RULES } from '../dht/support.ts';
+import { steadyClock } from '../support/steady-clock.ts';
 import { quietLogger } from '../support/world.ts';
 
 /** A file system of 64 MiB of one's own; the reason why not, where that is not allowed. */
@@ -53,7 +54,8 @@ describe.skipIf(reason !== undefined)('a disk without room', () => {
     const counters = new Counters();
     const journal = new Journal({ ...shared, counters, disk: root.sub('journal') });
     const self = 'self' as PeerId;
-    const deps = { ...shared, self, journal, counters, clock: systemClock };
+    const members = (): readonly PeerId[] => [self, 'other' as PeerId];
+    const deps = { ...shared, self, members, journal, counters, clock: steadyClock };
     return new LocalRecords({ ...deps, guard: NOTHING_HELD });
   };
   /** `count` records of up to 20 KB by eight writers at once. @returns how many were refused. */

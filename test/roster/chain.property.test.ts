@@ -177,7 +177,7 @@ describe('random histories', () => {
           expect(ballot).toBeGreaterThanOrEqual(body.term);
         }
       }),
-      { numRuns: 30 },
+      { numRuns: 120 },
     );
     // Both sides of the rules were exercised.
     expect(Math.min(refused, grown)).toBeGreaterThan(30);

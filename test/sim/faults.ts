@@ -3,7 +3,8 @@ import type { PeerId, Term } from '../../src/base/brands.ts';
 import { equalBytes } from '../../src/base/bytes.ts';
 import type { Change, EntryBody } from '../../src/roster/entry.ts';
 import type { SimNode } from './node.ts';
-import { drawFault, type Fault } from './plan.ts';
+import type { Fault } from './plan.ts';
+import { pickWeighted } from './random.ts';
 import type { World } from './world.ts';
 
 /** Lets faults happen for as long as the plan says. */
@@ -12,7 +13,7 @@ export function unleash(world: World): void {
   const until = world.now + plan.chaosMs;
   const next = (): void => {
     if (world.now >= until) return;
-    strike(world, drawFault(rng, plan.faults));
+    strike(world, pickWeighted(rng, plan.faults));
     world.at(rng.exponential(plan.everyMs), next);
   };
   world.at(rng.between(0, 2 * plan.timing.timeoutMs), next);

@@ -15,17 +15,25 @@ export interface Outcome {
   readonly output: string;
 }
 
-/** @throws when the snippet is not in its file exactly once. */
-export function runMutant(mutant: Mutant, seeds: number, outcomes: boolean): Outcome {
+/**
+ * @param script the simulator's command line.
+ * @param flags more arguments of it; `--seeds` is given by `seeds`.
+ * @throws when the snippet is not in its file exactly once.
+ */
+export function runMutant(
+  { edits }: Pick<Mutant, 'edits'>,
+  seeds: number,
+  script: string,
+  flags: readonly string[],
+): Outcome {
   const folder = mkdtempSync(join(tmpdir(), 'bzzz-mutant-'));
   try {
-    for (const part of ['src', 'test/sim', 'package.json']) {
+    for (const part of ['src', 'test/sim', 'test/support', 'package.json']) {
       cpSync(join(root, part), join(folder, part), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-    for (const edit of mutant.edits) apply(folder, edit);
-    const only = outcomes ? mutant.outcomes : mutant.expects;
-    return run(folder, seeds, ['--only', only.join(), ...(outcomes ? ['--outcomes'] : [])]);
+    for (const edit of edits) apply(folder, edit);
+    return run(folder, [script, '--seeds', `${seeds}`, ...flags]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -42,13 +50,12 @@ function apply(folder: string, { file, snippet, replacement }: Edit): void {
   );
 }
 
-function run(folder: string, seeds: number, flags: readonly string[]): Outcome {
-  const args = ['test/sim/run.ts', '--seeds', `${seeds}`, ...flags];
+function run(folder: string, args: readonly string[]): Outcome {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: folder,
     encoding: 'utf8',
     maxBuffer: 64 * 1_048_576,
-    timeout: 60_000,
+    timeout: 280_000,
   });
   const output = `${stdout}${stderr}`;
   if (status !== 0 && status !== 1)

@@ -230,13 +230,3 @@ export function planOf(rng: Rng): Plan {
     chaosMs: rng.pick([4000, 8000, 12000]),
   };
 }
-
-/** Draws a fault by its weight. */
-export function drawFault(rng: Rng, faults: Plan['faults']): Fault {
-  let left = rng.next() * faults.reduce((sum, [, weight]) => sum + weight, 0);
-  for (const [fault, weight] of faults) {
-    left -= weight;
-    if (left < 0) return fault;
-  }
-  return 'change';
-}

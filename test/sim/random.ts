@@ -48,3 +48,13 @@ export function createRng(seed: number): Rng {
     },
   };
 }
+
+/** Draws by weight. */
+export function pickWeighted<T>(rng: Rng, from: readonly (readonly [T, number])[]): T {
+  let left = rng.next() * from.reduce((sum, [, weight]) => sum + weight, 0);
+  for (const [one, weight] of from) {
+    left -= weight;
+    if (left < 0) return one;
+  }
+  throw new Error('nothing to pick from');
+}

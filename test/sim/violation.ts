@@ -9,6 +9,17 @@ export type Invariant =
   | 'E6'
   | 'E7'
   | 'E8'
+  | 'S1'
+  | 'S2'
+  | 'S3'
+  | 'S4'
+  | 'S5'
+  | 'S6'
+  | 'N1'
+  | 'N2'
+  | 'K1'
+  | 'K2'
+  | 'K4'
   /** Every wish is answered once; nothing is thrown. */
   | 'ANSWER'
   | 'LOOP';

@@ -27,7 +27,7 @@ const isShell = (file: string): boolean =>
   /^src\/(node|client|dashboard)\//.test(file) ||
   file.startsWith('bootstrap/') ||
   /-shell\.ts$/.test(file) ||
-  file === 'src/mpc/keyfile.ts';
+  file === 'src/mpc/keys/keyfile.ts';
 
 describe('the tree', () => {
   it('has sources to check', () => {

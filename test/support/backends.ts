@@ -62,7 +62,7 @@ export async function resolves(node: TestNode, address: string): Promise<boolean
 }
 
 /** Waits until `node` reads all of them. */
-export const reads = (node: TestNode, all: readonly PutDocument[], timeoutMs = 30_000) =>
+export const reads = (node: TestNode, all: readonly PutDocument[], timeoutMs = 180_000) =>
   until(
     `${node.name} reads ${all.length} records`,
     async () => {

@@ -60,7 +60,7 @@ export function run(
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 60_000,
+  timeoutMs = 180_000,
   everyMs = 50,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
@@ -162,11 +162,11 @@ export class TestNode {
 
   /** Asks the control socket without a process in between: for polling. */
   get<T>(path: string): Promise<T> {
-    return this.control(10_000).call<T>('GET', path);
+    return this.control(30_000).call<T>('GET', path);
   }
 
   /** Like `get`; throws the daemon's error with its code. */
-  post<T>(path: string, json: unknown = {}, timeoutMs = 20_000): Promise<T> {
+  post<T>(path: string, json: unknown = {}, timeoutMs = 60_000): Promise<T> {
     return this.control(timeoutMs).call<T>('POST', path, { json });
   }
 
@@ -215,7 +215,7 @@ export class TestNode {
     await this.ready();
   }
 
-  async ready(timeoutMs = 120_000): Promise<void> {
+  async ready(timeoutMs = 300_000): Promise<void> {
     try {
       await until(
         `${this.name} ready`,
@@ -346,7 +346,7 @@ export class Cluster {
   }
 
   /** Waits until every running node sees every other one ready. */
-  async meshed(timeoutMs = 120_000): Promise<void> {
+  async meshed(timeoutMs = 300_000): Promise<void> {
     const running = this.nodes.filter((node) => node.running);
     await until(
       'full mesh',
@@ -377,7 +377,7 @@ export class Cluster {
         const { members } = await this.founder.get<{ members: { voter: boolean }[] }>('/v1/roster');
         return members.filter(({ voter }) => voter).length === wanted;
       },
-      120_000,
+      300_000,
     );
   }
 

@@ -50,7 +50,7 @@ export interface Led {
  */
 export function agreedLeader(
   among: readonly TestNode[] | (() => readonly TestNode[]),
-  timeoutMs = 90_000,
+  timeoutMs = 240_000,
 ): Promise<Led> {
   return until(
     'one leader',
@@ -79,7 +79,7 @@ export async function steadyLeader(nodes: readonly TestNode[], forMs = 3_000): P
       const after = await agreedLeader(nodes);
       return after.node === before.node && after.term === before.term ? after : undefined;
     },
-    90_000,
+    240_000,
   );
 }
 
@@ -87,7 +87,7 @@ export async function steadyLeader(nodes: readonly TestNode[], forMs = 3_000): P
 export function sameRoster(
   nodes: readonly TestNode[],
   accept: (roster: RosterView) => boolean = () => true,
-  timeoutMs = 90_000,
+  timeoutMs = 240_000,
 ): Promise<RosterView> {
   return until(
     'one roster everywhere',

@@ -26,25 +26,59 @@ interface Node {
   readonly subscriptions: Map<string, Subscription>;
 }
 
+const emptyNode = (): Node => ({
+  handlers: new Map(),
+  notes: new Map(),
+  watchers: new Set(),
+  subscriptions: new Map(),
+});
+
+/** Nobody waits for what this handler says. */
+function quietly(handler: DirectHandler, from: PeerId, body: Uint8Array): void {
+  void (async () => handler(from, new Uint8Array(body)))().catch((error: unknown) => {
+    if (toBzzzError(error).code === 'INTERNAL') throw error;
+  });
+}
+
 export class MemoryNet {
   readonly frames: SeenFrame[] = [];
   tamper: Tamper = () => 'pass';
   readonly #nodes = new Map<PeerId, Node>();
+  /** Second processes of an identity; each hears what the first one hears. */
+  readonly #twins = new Map<PeerId, Node>();
   readonly #cut = new Set<string>();
 
   /** A fresh endpoint of `peer`; what an earlier one had registered is gone, as after a restart. */
   join(peer: PeerId): { readonly direct: Direct; readonly gossip: Gossip } {
-    const node: Node = {
-      handlers: new Map(),
-      notes: new Map(),
-      watchers: new Set(),
-      subscriptions: new Map(),
-    };
+    const node = emptyNode();
     const former = this.#nodes.has(peer);
     this.#nodes.set(peer, node);
     if (former) this.#tell(peer, false);
     this.#tell(peer, true);
     return { direct: this.#direct(peer, node), gossip: this.#gossip(peer, node) };
+  }
+
+  /**
+   * Another process with the identity of `peer`, as a copied data directory makes one. Both send,
+   * both hear everything, requests too; who asks gets the answer of the first.
+   */
+  joinTwin(peer: PeerId): { readonly direct: Direct; readonly gossip: Gossip } {
+    const node = emptyNode();
+    this.#twins.set(peer, node);
+    return { direct: this.#direct(peer, node), gossip: this.#gossip(peer, node) };
+  }
+
+  leaveTwin(peer: PeerId): void {
+    this.#twins.delete(peer);
+  }
+
+  /** Brings a frame to `to` as if `from` had sent it now; answers and refusals go nowhere. */
+  inject({ from, to, topic, body }: SeenFrame & { readonly to: PeerId }): void {
+    for (const node of [this.#nodes.get(to), this.#twins.get(to)]) {
+      node?.notes.get(topic)?.(from, new Uint8Array(body));
+      const handler = node?.handlers.get(topic);
+      if (handler !== undefined && node !== undefined) quietly(handler, from, body);
+    }
   }
 
   /** The peer is gone: SIGKILL. */
@@ -75,7 +109,8 @@ export class MemoryNet {
   }
 
   #reach(from: PeerId, to: PeerId, self: Node): Node | undefined {
-    if (this.#nodes.get(from) !== self || this.#cut.has(`${from} ${to}`)) return undefined;
+    const lives = this.#nodes.get(from) === self || this.#twins.get(from) === self;
+    if (!lives || this.#cut.has(`${from} ${to}`)) return undefined;
     return this.#nodes.get(to);
   }
 
@@ -94,6 +129,8 @@ export class MemoryNet {
       }
       const handler = other.handlers.get(topic);
       if (handler === undefined) throw new BzzzError('BAD_MESSAGE', `no handler for ${topic}`);
+      const twin = this.#twins.get(to)?.handlers.get(topic);
+      if (twin !== undefined) quietly(twin, self, copy);
       return handler(self, copy);
     };
     return {
@@ -109,7 +146,10 @@ export class MemoryNet {
         const copy = new Uint8Array(body);
         if (this.#reach(self, to, node) === undefined) return false;
         if (!this.#carry({ from: self, to, topic, body: copy })) return true;
-        setImmediate(() => this.#reach(self, to, node)?.notes.get(topic)?.(self, copy));
+        setImmediate(() => {
+          this.#reach(self, to, node)?.notes.get(topic)?.(self, copy);
+          this.#twins.get(to)?.notes.get(topic)?.(self, new Uint8Array(copy));
+        });
         return true;
       },
       onNote: (topic, handler) => void node.notes.set(topic, handler),

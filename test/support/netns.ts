@@ -91,6 +91,15 @@ export class Lan {
     for (const i of hosts) ip('link', 'set', this.#cable(i), 'master', this.#island);
   }
 
+  /**
+   * The command that takes host `i` to the other switch, from within its own namespace: for a host
+   * that is to lose its cable at a certain step. `split([])` first.
+   */
+  cutCommand(i: number): readonly string[] {
+    const here = `--net=/proc/${process.pid}/ns/net`;
+    return ['nsenter', here, 'ip', 'link', 'set', this.#cable(i), 'master', this.#island];
+  }
+
   /** Puts all of them back on one switch, if they are on two. */
   heal(): void {
     if (!this.#isSplit) return;

@@ -1,5 +1,7 @@
 /** Many small records in a cluster of real daemons, and what is left of them after deaths. */
 import { join } from 'node:path';
+import { Subject } from '../../bench/records-subject.ts';
+import { quantiles } from '../../bench/stats.ts';
 import { utf8Bytes } from '../../src/base/bytes.ts';
 import { datastoreKey } from '../../src/dht/rules.ts';
 import { openStore } from '../../src/node/store.ts';
@@ -50,10 +52,7 @@ export async function readAll(node: TestNode, records: readonly Kept[]): Promise
   });
 }
 
-export const p95 = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return Math.round((sorted[Math.ceil(sorted.length * 0.95) - 1] ?? Number.NaN) * 10) / 10;
-};
+export const p95 = (values: readonly number[]): number => quantiles(values).p95;
 
 interface RepairJob {
   readonly kind: string;
@@ -87,14 +86,41 @@ export async function repaired(
   );
 }
 
-/** How often the records of a node were looked after, as its metrics say. */
-async function looks(node: TestNode): Promise<number> {
+async function metricsOf(node: TestNode): Promise<string> {
   const { stdout } = await run('curl', [
     ...['-s', '--unix-socket', node.socketPath, 'http://localhost/metrics'],
   ]);
-  const counts = [...stdout.matchAll(/event="repair(?:ed|Failed|Pass)"\} (\d+)/g)];
+  return stdout;
+}
+
+/** How often the records of a node were looked after, as its metrics say. */
+async function looks(node: TestNode): Promise<number> {
+  const text = await metricsOf(node);
+  const counts = [...text.matchAll(/event="repair(?:ed|Failed|Pass)"\} (\d+)/g)];
   if (counts.length !== 3) throw new Error(`no figures of repairs at ${node.name}`);
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/**
+ * Waits until no writer has a record with copies outstanding: a quorum acknowledges a put, and the
+ * copies that survive any four deaths are made behind the answer.
+ */
+export async function replicated(writers: readonly TestNode[]): Promise<void> {
+  await until(
+    'every copy of every record',
+    async () => {
+      const pending = await Promise.all(
+        writers.map(async (node) => {
+          const [, count] = /^bzzz_records_pending (\d+)$/m.exec(await metricsOf(node)) ?? [];
+          if (count === undefined) throw new Error(`no figure of pending records at ${node.name}`);
+          return Number(count);
+        }),
+      );
+      return pending.every((count) => count === 0);
+    },
+    120_000,
+    500,
+  );
 }
 
 /**
@@ -159,4 +185,43 @@ export async function addObservers(cluster: Cluster, count: number): Promise<voi
     120_000,
     500,
   );
+}
+
+/** What reads of kad-dht alone took, in ms, and how many found nothing in 6 s. */
+export interface LibraryReads {
+  readonly p95_before: number;
+  readonly p95_after: number;
+  readonly failed: number;
+}
+
+/** The reference: kad-dht alone on as many nodes, before and after those of `away` are gone. */
+export async function libraryReads(
+  size: number,
+  away: readonly number[],
+  how: 'die' | 'unplug',
+): Promise<LibraryReads> {
+  const library = await Subject.start('library', size);
+  try {
+    const readers = Array.from({ length: size }, (_, i) => i).filter((i) => !away.includes(i));
+    const numbers = Array.from({ length: 30 }, (_, i) => i);
+    for (const i of numbers) await library.put(i % size, i);
+    let failed = 0;
+    const readSome = async (some: readonly number[]): Promise<number> => {
+      const times: number[] = [];
+      for (const i of some) {
+        const reader = readers[i % readers.length]!;
+        const ms = await library.get(reader, i).catch(() => undefined);
+        if (ms === undefined) failed++;
+        else times.push(ms);
+      }
+      return p95(times);
+    };
+    const before = await readSome(numbers);
+    await library[how](away);
+    // Each read of these may take its whole time.
+    const after = await readSome(numbers.slice(0, 10));
+    return { p95_before: before, p95_after: after, failed };
+  } finally {
+    await library.stop();
+  }
 }

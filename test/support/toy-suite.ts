@@ -202,6 +202,7 @@ export function toySuite(): ToySuite {
     repairDeltas: unsupported,
     repairSigma: unsupported,
     repairFinish: unsupported,
+    publicOfShares: unsupported,
     exportKey: unsupported,
   };
 }

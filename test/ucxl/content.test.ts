@@ -5,6 +5,8 @@ import { contentCid } from '../../src/base/codec.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { asBlockList, cut, decodeBlockList, encodeBlockList } from '../../src/dht/blocks/list.ts';
 import type { PutOutcome } from '../../src/dht/store.ts';
+import { executorsOf } from '../../src/node/executors.ts';
+import { selfAgent } from '../../src/ucxl/agents.ts';
 import { both, gather, type Pieces, sized } from '../../src/ucxl/content.ts';
 import { Resolver } from '../../src/ucxl/resolver.ts';
 import { quietLogger, testClock } from '../support/world.ts';
@@ -20,6 +22,9 @@ class MemoryPieces implements Pieces {
   readonly roots = new Set<string>();
   outcome: PutOutcome = OUTCOME;
   largest = 0;
+  readonly ensured: (readonly [string, Uint8Array | undefined])[] = [];
+  /** Pieces that were read. */
+  reads = 0;
 
   async add(source: Parameters<Pieces['add']>[0]) {
     const chunks: string[] = [];
@@ -37,11 +42,15 @@ class MemoryPieces implements Pieces {
     this.roots.add(root);
     return { root, list, size, isNew };
   }
-  async ensure() {
+  async ensure(root: string, list?: Uint8Array) {
+    this.ensured.push([root, list]);
     return this.outcome;
   }
   async *read(list: Uint8Array) {
-    for (const cid of decodeBlockList(list).chunks) yield this.chunks.get(cid)!;
+    for (const cid of decodeBlockList(list).chunks) {
+      this.reads++;
+      yield this.chunks.get(cid)!;
+    }
   }
   has = (root: string): boolean => this.roots.has(root);
   async drop(root: string) {
@@ -147,6 +156,38 @@ describe('content', () => {
     expect((await whole.open(address)).source).toBe('dht');
     const away = await errorOf(() => whole.open(address, { localOnly: true }));
     expect(away.code).toBe('NOT_FOUND');
+  });
+
+  it('that a job repairs is not read where it is large: its holders are', async () => {
+    const pieces = new MemoryPieces();
+    const { resolver, store } = world(pieces);
+    const { address, pin } = await resolver.putContent(ADDRESS, bytesOf(3 * LIMITS.chunkBytes));
+    const list = new Uint8Array([...store.values.values()][0]!);
+    pieces.chunks.clear();
+    pieces.roots.clear();
+    pieces.ensured.length = 0;
+    store.puts.length = 0;
+    const other = signers[1]!.peerId;
+    pieces.outcome = { ack: 'one', holders: [self, other], pending: 3 };
+    // Whoever gets the job need not be who wrote it.
+    const theirs = address.replace(/ucxl:\/\/[^:]+/, `ucxl://${selfAgent(other)}`);
+    const { repair } = executorsOf(
+      { resolver },
+      () => expect.fail('no key is concerned'),
+      () => expect.fail('no holder is concerned'),
+    );
+    const byAddress = repair as (address: string) => Promise<string>;
+    expect(await byAddress(theirs)).toBe('one: 1 holders');
+    expect(pieces.ensured).toEqual([[pin, list]]);
+    expect([pieces.reads, pieces.roots.size, store.puts.length]).toEqual([0, 0, 1]);
+  });
+
+  it('that a job repairs is stored again where it is small', async () => {
+    const { resolver, store } = world(new MemoryPieces());
+    const { address } = await resolver.putContent(ADDRESS, bytesOf(10));
+    expect(await resolver.repair(address)).toEqual(OUTCOME);
+    expect(store.puts).toHaveLength(2);
+    expect(store.puts[1]).toEqual(store.puts[0]);
   });
 
   it('that ends early or late is an error, not an answer', async () => {

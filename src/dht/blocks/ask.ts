@@ -8,7 +8,7 @@ import { contentCid } from '../../base/codec.ts';
 import { BzzzError } from '../../base/errors.ts';
 import type { Clock } from '../../base/ports.ts';
 import { deadline } from '../deadline.ts';
-import { Slots } from '../slots.ts';
+import { RequestSlots } from '../slots.ts';
 import type { BlockCounters } from './counters.ts';
 import {
   type BlockNet,
@@ -69,8 +69,8 @@ export interface AskerDeps {
 export class Asker {
   readonly #options: AskerOptions;
   readonly #deps: AskerDeps;
-  readonly #lines = new Map<PeerId, Slots>();
-  readonly #holds = new Map<PeerId, Slots>();
+  readonly #lines = new Map<PeerId, RequestSlots>();
+  readonly #holds = new Map<PeerId, RequestSlots>();
 
   constructor(options: AskerOptions, deps: AskerDeps) {
     this.#options = options;
@@ -213,9 +213,9 @@ export class Asker {
     return alone ? 'wrong' : 'mixed';
   }
 
-  #line(lines: Map<PeerId, Slots>, peer: PeerId, parallel: number): Slots {
+  #line(lines: Map<PeerId, RequestSlots>, peer: PeerId, parallel: number): RequestSlots {
     const busy = (): void => this.#deps.counters.add('busy');
-    const line = lines.get(peer) ?? new Slots(parallel, this.#options.waiting, busy);
+    const line = lines.get(peer) ?? new RequestSlots(parallel, this.#options.waiting, busy);
     lines.set(peer, line);
     return line;
   }

@@ -13,6 +13,7 @@ import { contentCid } from '../../base/codec.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Clock, KeyValue, Logger, Random, Service } from '../../base/ports.ts';
+import { contentTooLarge } from '../../base/too-large.ts';
 import { Counters } from '../counters.ts';
 import { needOf, outcomeOf } from '../quorum.ts';
 import { Replicator } from '../replicate.ts';
@@ -206,7 +207,7 @@ export class Blocks implements Service {
     try {
       for await (const piece of cut(source)) {
         size += piece.length;
-        if (size > LIMITS.chunkedBytes) throw tooLarge();
+        if (size > LIMITS.chunkedBytes) throw contentTooLarge();
         const cid = contentCid(piece).toString();
         this.#store.claim(cid, piece.length);
         chunks.push(cid);
@@ -373,8 +374,3 @@ const textOf = (key: Uint8Array): string => new TextDecoder().decode(key);
 
 /** For failures that the state afterwards shows. */
 const ignored = (): void => {};
-
-const tooLarge = (): BzzzError =>
-  new BzzzError('TOO_LARGE', `the content is larger than ${LIMITS.chunkedBytes} bytes`, {
-    hint: 'store it elsewhere and put its digest',
-  });

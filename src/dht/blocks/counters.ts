@@ -2,6 +2,8 @@
  * What the exchange of pieces counts. The names are metric labels, so they are a closed list.
  * @module
  */
+import { EventCounters } from '../../base/event-counters.ts';
+
 const EVENTS = [
   'sentBytes',
   'receivedBytes',
@@ -24,20 +26,9 @@ const EVENTS = [
 
 export type BlockCounterName = (typeof EVENTS)[number];
 
-/** Monotonic counters, all from 0. */
-export class BlockCounters {
-  readonly #values = new Map<BlockCounterName, number>(EVENTS.map((name) => [name, 0]));
-
-  add(name: BlockCounterName, n = 1): void {
-    this.#values.set(name, this.get(name) + n);
-  }
-
-  get(name: BlockCounterName): number {
-    return this.#values.get(name) ?? 0;
-  }
-
-  /** Every counter, also those at 0; for metrics. */
-  snapshot(): ReadonlyMap<BlockCounterName, number> {
-    return new Map(this.#values);
+/** Of one node's exchange with all others. */
+export class BlockCounters extends EventCounters<BlockCounterName> {
+  constructor() {
+    super(EVENTS);
   }
 }

@@ -15,13 +15,12 @@
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
-import { compareBytes, taggedHash, utf8Bytes } from '../../base/bytes.ts';
+import { utf8Bytes } from '../../base/bytes.ts';
+import { type Ranking, rankPeers } from '../../base/rendezvous.ts';
+
+const HOME: Ranking = { tag: 'bzzz/blocks/home/1', first: 'smallest' };
 
 /** Members by rising rank for a content. Pure. */
 export function ranked(root: string, members: readonly PeerId[]): readonly PeerId[] {
-  const content = utf8Bytes(root);
-  return members
-    .map((peer) => ({ peer, at: taggedHash('bzzz/blocks/home/1', content, utf8Bytes(peer)) }))
-    .sort((a, b) => compareBytes(a.at, b.at))
-    .map(({ peer }) => peer);
+  return rankPeers(HOME, utf8Bytes(root), members);
 }

@@ -4,7 +4,7 @@
  */
 import type { PeerId } from '../../base/brands.ts';
 import type { Clock, Random } from '../../base/ports.ts';
-import { Slots } from '../slots.ts';
+import { RequestSlots } from '../slots.ts';
 import type { Asker } from './ask.ts';
 import type { BlockCounters } from './counters.ts';
 import { decodeBlockList } from './list.ts';
@@ -44,14 +44,14 @@ const PROGRESS_MS = 1_000;
 export class Pulls {
   readonly #options: PullsOptions;
   readonly #deps: PullsDeps;
-  readonly #slots: Slots;
+  readonly #slots: RequestSlots;
   /** One a content, whoever asked for it. */
   readonly #running = new Map<string, Promise<void>>();
 
   constructor(options: PullsOptions, deps: PullsDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#slots = new Slots(PULLS, PULLS_WAITING, () => deps.counters.add('busy'));
+    this.#slots = new RequestSlots(PULLS, PULLS_WAITING, () => deps.counters.add('busy'));
   }
 
   /** Resolves when nothing is under way any more. */

@@ -158,7 +158,7 @@ export class BlockStore {
     if (pin === undefined) return;
     this.#pins.delete(root);
     await this.#deps.disk.del(`p/${root}`, { sync: true });
-    await this.#release(pin.chunks);
+    await this.release(pin.chunks);
   }
 
   /**
@@ -211,7 +211,14 @@ export class BlockStore {
 
   /** Takes claims back; pieces that nothing else names go. @throws DISK_FAILED. */
   async release(cids: readonly string[]): Promise<void> {
-    await this.#release(cids);
+    for (const cid of cids) {
+      const entry = this.#entries.get(cid);
+      if (entry === undefined || --entry.refs > 0) continue;
+      this.#entries.delete(cid);
+      if (entry.size === 0) continue;
+      this.#forget(entry);
+      await this.#delete(cid);
+    }
   }
 
   #requireRoom(pin: Pin): void {
@@ -247,17 +254,6 @@ export class BlockStore {
   #forget(entry: Entry): void {
     this.#usedBytes -= entry.size;
     entry.size = 0;
-  }
-
-  async #release(cids: readonly string[]): Promise<void> {
-    for (const cid of cids) {
-      const entry = this.#entries.get(cid);
-      if (entry === undefined || --entry.refs > 0) continue;
-      this.#entries.delete(cid);
-      if (entry.size === 0) continue;
-      this.#forget(entry);
-      await this.#delete(cid);
-    }
   }
 
   async #write(cid: string, bytes: Uint8Array): Promise<void> {

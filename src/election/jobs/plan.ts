@@ -1,15 +1,18 @@
 /**
  * What the leader does with its table next: whose jobs are taken back, and who gets which. Pure.
  *
- * An owner is the first by rendezvous hashing (Thaler and Ravishankar, 1998) of job and peer; after
- * a failed attempt it is the one that ranks next behind the last owner.
+ * An owner is the first by rendezvous hashing of job and peer; after a failed attempt it is the one
+ * that ranks next behind the last owner.
  * @module
  */
 import type { Millis, PeerId } from '../../base/brands.ts';
-import { compareBytes, taggedHash, utf8Bytes } from '../../base/bytes.ts';
+import { utf8Bytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { type Ranking, rankPeers } from '../../base/rendezvous.ts';
 import type { JobChange } from './table.ts';
 import type { Job, JobKind, JobTable } from './types.ts';
+
+const OWNERS: Ranking = { tag: 'bzzz/job/1', first: 'greatest' };
 
 /** What the leader knows of the world at this moment. */
 export interface PlanFacts {
@@ -89,13 +92,10 @@ export function nextByRank(
   peers: readonly PeerId[],
   last?: PeerId,
 ): PeerId | undefined {
-  const weigh = (peer: PeerId): Uint8Array =>
-    taggedHash('bzzz/job/1', utf8Bytes(id), utf8Bytes(peer));
-  const ranked = peers
-    .map((peer) => ({ peer, weight: weigh(peer) }))
-    .sort((a, b) => compareBytes(b.weight, a.weight));
-  if (last === undefined) return ranked[0]?.peer;
-  const after = weigh(last);
-  const behind = ranked.find(({ weight }) => compareBytes(weight, after) < 0);
-  return (behind ?? ranked[0])?.peer;
+  const able = new Set(peers);
+  // The last owner has its rank also when it is not among them any more.
+  const all = new Set([...peers, ...(last === undefined ? [] : [last])]);
+  const ranked = rankPeers(OWNERS, utf8Bytes(id), all);
+  const behind = last === undefined ? 0 : ranked.indexOf(last) + 1;
+  return ranked[behind] ?? ranked.find((peer) => able.has(peer));
 }

@@ -4,7 +4,7 @@
  */
 import { equalBytes } from '../../base/bytes.ts';
 import { BzzzError, type ErrorShape, toBzzzError } from '../../base/errors.ts';
-import { encodeCertificate, verifyCertificate } from '../certificate.ts';
+import { encodeCertificate } from '../keys/certificate.ts';
 import {
   allRound1,
   attestationOf,
@@ -24,15 +24,15 @@ import {
   indexOf,
   open,
   othersOf,
-  partiesOf,
   phaseMs,
+  receives,
   seal,
+  seatsOf,
   sendAll,
   sendParties,
 } from './draft.ts';
 import { pack, type Said } from './messages.ts';
 import { giveUp } from './refusal.ts';
-import { othersRound1 } from './round2.ts';
 
 /** First wait before peers are asked; it doubles up to {@link INQUIRE_MAX_MS}. */
 export const INQUIRE_MIN_MS = 2_000;
@@ -42,15 +42,15 @@ export const INQUIRE_MAX_MS = 30_000;
 export function finish(draft: Draft): void {
   const { deps, state } = draft;
   const round1 = allRound1(draft);
-  const { secret } = state;
-  if (secret === undefined || round1 === undefined) return;
+  if (round1 === undefined) return;
+  const { secret, dealing, index } = state;
   const subshares = new Map([...state.round2].map(([i, { payload }]) => [i, payload.subshare]));
   state.secret = undefined;
   try {
-    const made = deps.suite.dkgFinish(secret, othersRound1(draft), subshares);
-    state.share = made.share;
-    state.attestation = attestationOf(draft, made.public, round1);
-    checkPending(deps.suite, made.share, state.attestation);
+    if (receives(draft)) state.share = dealing.finish(index, secret, state.round1, subshares);
+    else if (secret !== undefined) dealing.wipe(secret);
+    state.attestation = attestationOf(draft, dealing.outcome(state.round1), round1);
+    if (state.share !== undefined) checkPending(deps.suite, state.share, state.attestation);
   } catch (thrown) {
     const error = toBzzzError(thrown);
     giveUp(draft, 'internal', failureOf(draft, 'failed', error.toShape()));
@@ -63,10 +63,14 @@ export function finish(draft: Draft): void {
   state.phase = 'storing';
   event(draft, 'phase', { phase: 'storing' });
   const { share, attestation } = state;
-  draft.effects.push({ type: 'store', name: 'share', share, attestation });
+  draft.effects.push(
+    share === undefined
+      ? { type: 'store', name: 'consent', attestation }
+      : { type: 'store', name: 'share', share, attestation },
+  );
 }
 
-/** The share is on the disk, read back and checked (K1): attest it. */
+/** Share or consent is on the disk, read back and checked (K1): attest it. */
 export function onShareStored(draft: Draft): void {
   const { state } = draft;
   state.share?.signingShare.fill(0);
@@ -89,7 +93,7 @@ export function attest(draft: Draft): void {
   draft.effects.push({ type: 'timer', name: 'inquire', ms: state.inquireMs });
 }
 
-/** The share could not be stored: this party cannot take part in the key. */
+/** Share or consent could not be stored: this party cannot take part in the key. */
 export function onShareFailed(draft: Draft, error: ErrorShape): void {
   const { state } = draft;
   state.share?.signingShare.fill(0);
@@ -131,9 +135,7 @@ export const missingStatements = (draft: Draft): readonly number[] =>
 /** n equal statements: the key exists. */
 export function certify(draft: Draft): void {
   const { state } = draft;
-  const envelopes = partiesOf(draft).flatMap(
-    ({ index }) => state.statements.get(index)?.envelope ?? [],
-  );
+  const envelopes = seatsOf(draft).flatMap((_, i) => state.statements.get(i + 1)?.envelope ?? []);
   onCertificate(draft, encodeCertificate(state.sealed.envelope, envelopes));
 }
 
@@ -142,14 +144,10 @@ export function certify(draft: Draft): void {
  * @throws BAD_MESSAGE unless it is the valid certificate of this session.
  */
 export function onCertificate(draft: Draft, certificate: Uint8Array): void {
-  const { deps, state, effects } = draft;
+  const { state, effects } = draft;
   if (state.phase === 'certifying' || state.ended?.state === 'completed') return;
-  const suites = new Map([[deps.suite.name, deps.suite]]);
-  const { keyInfo, proposal } = verifyCertificate(certificate, deps.clusterId, {
-    open: deps.open,
-    suites,
-  });
-  if (proposal.sid !== state.sealed.sid) {
+  const { keyInfo, sid } = state.dealing.verify(certificate);
+  if (sid !== state.sealed.sid) {
     throw new BzzzError('BAD_MESSAGE', 'certificate of another session');
   }
   state.phase = 'certifying';

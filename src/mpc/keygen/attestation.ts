@@ -5,16 +5,15 @@
 import { equalBytes, fromHex, taggedHash } from '../../base/bytes.ts';
 import { encode } from '../../base/codec.ts';
 import { assert, BzzzError } from '../../base/errors.ts';
-import { keyIdOf } from '../certificate.ts';
 import type { DkgPublic, Suite } from '../suites/types.ts';
 import type { KeyShare } from '../types.ts';
-import { type Draft, partiesOf } from './draft.ts';
+import { type Draft, dealersOf } from './draft.ts';
 import type { Attestation, Round1Entry } from './types.ts';
 
-/** The first rounds in index order; undefined while one is missing. */
+/** The first rounds in the order of the dealers' seats; undefined while one is missing. */
 export function allRound1(draft: Draft): readonly Round1Entry[] | undefined {
-  const entries = partiesOf(draft).flatMap(({ index }) => draft.state.round1.get(index) ?? []);
-  return entries.length === partiesOf(draft).length ? entries : undefined;
+  const entries = dealersOf(draft).flatMap((seat) => draft.state.round1.get(seat) ?? []);
+  return entries.length === dealersOf(draft).length ? entries : undefined;
 }
 
 /** Binds a public outcome to the session and to the first round all parties saw. */
@@ -27,7 +26,7 @@ export function attestationOf(
   const sidBytes = fromHex(sid);
   assert(sidBytes !== undefined, 'a session id is hex');
   return {
-    keyId: keyIdOf(sid, outcome.groupKey),
+    keyId: state.dealing.keyId(outcome.groupKey),
     public: outcome,
     transcript: taggedHash('bzzz/keygen/transcript/1', sidBytes, ...round1.map(({ hash }) => hash)),
   };
@@ -53,11 +52,11 @@ export const statementOf = <S>(sid: S, { keyId, transcript, public: outcome }: A
  * that waits for subshares: the public outcome needs no secret.
  */
 export function expectedStatement(draft: Draft): Uint8Array | undefined {
-  const { state, deps } = draft;
+  const { state } = draft;
   if (state.attestation !== undefined) return statementBytes(draft, state.attestation);
   const round1 = allRound1(draft);
   if (state.phase !== 'round2' || round1 === undefined) return undefined;
-  const outcome = deps.suite.dkgPublic(state.sealed.proposal.threshold, round1);
+  const outcome = state.dealing.outcome(state.round1);
   return statementBytes(draft, attestationOf(draft, outcome, round1));
 }
 

@@ -14,9 +14,9 @@ import {
   head,
   indexOf,
   open,
-  partiesOf,
   peerOf,
   seal,
+  seatsOf,
   sendAll,
 } from './draft.ts';
 import type { Complaint, ComplaintKind, Payloads, Said } from './messages.ts';
@@ -65,7 +65,7 @@ function convict(draft: Draft, index: number, crime: string, complaint: Uint8Arr
 
 /** Whether the evidence proves the complaint; undefined when this party cannot tell. */
 function prove(draft: Draft, accuser: number, complaint: Complaint): boolean | undefined {
-  if (complaint.accused > partiesOf(draft).length) return false;
+  if (complaint.accused > seatsOf(draft).length) return false;
   try {
     return PROOFS[complaint.kind](draft, complaint, accuser);
   } catch (error) {
@@ -127,7 +127,7 @@ const differ = (
 /** Whether a first round passes the suite's check for its dealer. */
 export function holds(draft: Draft, dealer: number, { payload }: Said<'round1'>): boolean {
   try {
-    draft.deps.suite.checkRound1(dealer, draft.state.sealed.proposal.threshold, payload);
+    draft.state.dealing.check(dealer, payload);
     return true;
   } catch (error) {
     if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return false;

@@ -5,7 +5,7 @@
  */
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import { BzzzError, type ErrorShape } from '../../base/errors.ts';
-import type { Failure, Party } from '../types.ts';
+import type { Failure } from '../types.ts';
 import { openMessage, type Payloads, type Said, type SignedKind, sealMessage } from './messages.ts';
 import type { KeygenDeps, KeygenEffect, KeygenOutcome, KeygenState } from './types.ts';
 
@@ -39,30 +39,35 @@ export const openDraft = (state: KeygenState, deps: KeygenDeps): Draft => ({
   },
 });
 
-/** The parties, in index order. */
-export const partiesOf = ({ state }: Draft): readonly Party[] => state.sealed.proposal.parties;
+/** Everybody with a seat, in order. */
+export const seatsOf = ({ state }: Draft): readonly PeerId[] => state.dealing.seats;
 
-/** A party's peer id. @throws INTERNAL for an index outside 1..n. */
+/** Seats that deal, ascending. */
+export const dealersOf = ({ state }: Draft): readonly number[] => state.dealing.dealers;
+
+/** Whether this party gets a share. */
+export const receives = ({ state }: Draft): boolean =>
+  state.index > 0 && state.index <= state.dealing.receivers;
+
+/** The peer on a seat. @throws INTERNAL for a seat outside 1..n. */
 export function peerOf(draft: Draft, index: number): PeerId {
-  const party = partiesOf(draft)[index - 1];
-  if (party === undefined) throw new BzzzError('INTERNAL', `no party has index ${index}`);
-  return party.peerId;
+  const peer = seatsOf(draft)[index - 1];
+  if (peer === undefined) throw new BzzzError('INTERNAL', `no party has index ${index}`);
+  return peer;
 }
 
-/** The index that the proposal gives a peer; 0 for who is no party. */
-export const indexOf = (draft: Draft, peer: PeerId): number =>
-  partiesOf(draft).find(({ peerId }) => peerId === peer)?.index ?? 0;
+/** The seat of a peer; 0 for who has none. */
+export const indexOf = (draft: Draft, peer: PeerId): number => seatsOf(draft).indexOf(peer) + 1;
 
-/** Indices of all other parties. */
+/** All other seats. */
 export const othersOf = (draft: Draft): readonly number[] =>
-  partiesOf(draft)
-    .map(({ index }) => index)
+  seatsOf(draft)
+    .map((_, i) => i + 1)
     .filter((index) => index !== draft.state.index);
 
 /** Everybody but this party, and the proposer, who may hold no share but wants to know the end. */
 function audience(draft: Draft): readonly PeerId[] {
-  const peers = partiesOf(draft).map(({ peerId }) => peerId);
-  const all = new Set([...peers, draft.state.sealed.proposal.proposer]);
+  const all = new Set([...seatsOf(draft), draft.state.sealed.proposal.proposer]);
   all.delete(draft.deps.self);
   return [...all];
 }
@@ -172,9 +177,9 @@ export function dropSubshares({ state }: Draft): void {
 
 /** Nothing more is waited for. */
 export function close(draft: Draft): void {
-  const { deps, state } = draft;
+  const { state } = draft;
   state.phase = 'over';
-  if (state.secret !== undefined) deps.suite.wipeDkg(state.secret);
+  if (state.secret !== undefined) state.dealing.wipe(state.secret);
   state.secret = undefined;
   state.share?.signingShare.fill(0);
   state.share = undefined;

@@ -10,12 +10,12 @@ import { allRound1 } from './attestation.ts';
 import { complain } from './complaint.ts';
 import {
   type Draft,
+  dealersOf,
   enter,
   event,
   head,
   indexOf,
   othersOf,
-  partiesOf,
   peerOf,
   seal,
   sendParties,
@@ -42,7 +42,7 @@ export function onEcho(draft: Draft, said: Said<'echo'>): void {
     return;
   }
   if (!['accepting', 'round1', 'echo'].includes(state.phase)) return;
-  if (said.payload.hashes.length !== partiesOf(draft).length) return;
+  if (said.payload.hashes.length !== dealersOf(draft).length) return;
   state.echoes.set(author, said);
   if (state.phase === 'echo') dispute(draft, said);
 }
@@ -57,11 +57,12 @@ function dispute(draft: Draft, said: Said<'echo'>): void {
   }
 }
 
-/** Indices at which another's view differs from this party's. */
-function differences({ state }: Draft, { payload }: Said<'echo'>): readonly number[] {
-  return payload.hashes.flatMap((hash, i) => {
-    const mine = state.round1.get(i + 1);
-    return mine !== undefined && equalBytes(mine.hash, hash) ? [] : [i + 1];
+/** Dealers about whom another's view differs from this party's. */
+function differences(draft: Draft, { payload }: Said<'echo'>): readonly number[] {
+  return dealersOf(draft).filter((dealer, i) => {
+    const mine = draft.state.round1.get(dealer);
+    const theirs = payload.hashes[i];
+    return mine === undefined || theirs === undefined || !equalBytes(mine.hash, theirs);
   });
 }
 

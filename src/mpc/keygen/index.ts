@@ -3,6 +3,8 @@
  * @module
  */
 export { checkPending } from './attestation.ts';
+export type { Dealing, DealingDeps } from './dealing.ts';
+export { type BroughtShare, importDealing } from './importing.ts';
 export { readInquiry } from './inquiry.ts';
 export { createKeygen, resumeKeygen, stepKeygen } from './machine.ts';
 export type {

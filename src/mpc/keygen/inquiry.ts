@@ -6,11 +6,12 @@
 import type { ClusterId } from '../../base/brands.ts';
 import { type Opened, openEnvelope } from '../../base/envelope.ts';
 import { BzzzError } from '../../base/errors.ts';
-import { isKeygen, openProposal } from '../proposal.ts';
-import type { KeygenProposal, SealedProposal } from '../types.ts';
+import { isDealt, openProposal, seatPeers } from '../sessions/proposal.ts';
+import type { DealtProposal, SealedProposal } from '../types.ts';
 import { INQUIRE_MAX_MS } from './attest.ts';
 import { type Draft, head, indexOf, seal, sendParties, sendTo } from './draft.ts';
 import { openMessage, pack, type Said, unpack } from './messages.ts';
+import { refuseLate } from './refusal.ts';
 
 /** Says again what this party attested, and asks. */
 export function inquire(draft: Draft): void {
@@ -37,6 +38,7 @@ export function onInquiry(draft: Draft, { author }: Said<'inquiry'>): void {
     sendTo(draft, author, pack('refusal', state.refusal));
     return;
   }
+  refuseLate(draft);
   const own = state.statements.get(state.index);
   if (state.attested && own !== undefined) sendTo(draft, author, pack('statement', own.envelope));
 }
@@ -51,16 +53,15 @@ export function readInquiry(
   packet: Uint8Array,
   clusterId: ClusterId,
   open: (domain: string, envelope: Uint8Array) => Opened = openEnvelope,
-): SealedProposal<KeygenProposal> | undefined {
+): SealedProposal<DealtProposal> | undefined {
   const { kind, body } = unpack(packet);
   if (kind !== 'inquiry') return undefined;
   const { author, payload } = openMessage(clusterId, open, 'inquiry', body);
   const sealed = openProposal(payload.proposal, clusterId, open);
-  if (!isKeygen(sealed) || sealed.sid !== payload.sid) {
+  if (!isDealt(sealed) || sealed.sid !== payload.sid) {
     throw new BzzzError('BAD_MESSAGE', 'inquiry with another proposal');
   }
-  const { parties, proposer } = sealed.proposal;
-  if (author !== proposer && !parties.some(({ peerId }) => peerId === author)) {
+  if (author !== sealed.proposal.proposer && !seatPeers(sealed.proposal).includes(author)) {
     throw new BzzzError('BAD_MESSAGE', `inquiry by ${author}, who has no part in the session`);
   }
   return sealed;

@@ -4,8 +4,8 @@
  * @module
  */
 import { BzzzError, type ErrorShape } from '../../base/errors.ts';
-import { verifyCertificate } from '../certificate.ts';
-import type { KeygenProposal, SealedProposal, Step } from '../types.ts';
+import { isKeygen } from '../sessions/proposal.ts';
+import type { DealtProposal, SealedProposal, Step } from '../types.ts';
 import {
   attest,
   certify,
@@ -20,21 +20,23 @@ import {
   onStatement,
 } from './attest.ts';
 import { judgeComplaint } from './complaint.ts';
+import { type Dealing, keygenDealing } from './dealing.ts';
 import {
   close,
   conclude,
   type Draft,
+  dealersOf,
   enter,
   event,
   failureOf,
   open,
   openDraft,
-  othersOf,
-  partiesOf,
   peersOf,
+  seatsOf,
   sendAll,
 } from './draft.ts';
 import { beginEcho, disagreeing, onEcho } from './echo.ts';
+import { importDealing } from './importing.ts';
 import { inquire, onInquiry } from './inquiry.ts';
 import { type PacketKind, pack, type Said, type SignedKind, unpack } from './messages.ts';
 import {
@@ -62,15 +64,18 @@ type KeygenStep = Step<KeygenState, KeygenEffect>;
  * one twice would sign two first rounds, which convicts.
  */
 export const createKeygen = (
-  sealed: SealedProposal<KeygenProposal>,
-  { self, suite }: KeygenDeps,
+  sealed: SealedProposal<DealtProposal>,
+  deps: KeygenDeps,
 ): KeygenState => {
+  const { self, suite } = deps;
   if (suite.name !== sealed.proposal.suite) {
     throw new BzzzError('INTERNAL', `suite ${suite.name} for a ${sealed.proposal.suite} key`);
   }
-  const index = sealed.proposal.parties.find(({ peerId }) => peerId === self)?.index ?? 0;
+  const dealing = dealingOf(sealed, deps);
+  const index = dealing.seats.indexOf(self) + 1;
   return {
     sealed,
+    dealing,
     index,
     phase: index === 0 ? 'watching' : 'accepting',
     attested: false,
@@ -93,6 +98,15 @@ export const createKeygen = (
   };
 };
 
+function dealingOf(sealed: SealedProposal<DealtProposal>, deps: KeygenDeps): Dealing {
+  if (deps.dealing !== undefined) return deps.dealing;
+  if (isKeygen(sealed)) {
+    const { imported } = sealed.proposal;
+    return imported === undefined ? keygenDealing(sealed, deps) : importDealing(sealed, deps);
+  }
+  throw new BzzzError('INTERNAL', 'a key is handed on, and nobody said which');
+}
+
 /** One step. Bad messages change nothing and are reported once per sender; it never blames them. */
 export function stepKeygen(state: KeygenState, input: KeygenInput, deps: KeygenDeps): KeygenStep {
   const draft = openDraft(state, deps);
@@ -112,18 +126,17 @@ export function resumeKeygen(persisted: PersistedKeygen, deps: KeygenDeps): Keyg
   const { certificate, refusal, attestation } = persisted;
   event(draft, 'resumed');
   if (certificate !== undefined) {
-    const suites = new Map([[deps.suite.name, deps.suite]]);
-    const { open: opener, clusterId } = deps;
-    const { keyInfo } = verifyCertificate(certificate, clusterId, { open: opener, suites });
+    const { keyInfo } = state.dealing.verify(certificate);
     state.certificate = certificate;
     state.keyInfo = keyInfo;
     close(draft);
     conclude(draft, { state: 'completed', keyInfo, certificate }, false);
   } else if (refusal !== undefined) {
-    const failure = failureOfRefusal(draft, open(draft, 'refusal', refusal));
+    const said = open(draft, 'refusal', refusal);
+    const failure = failureOfRefusal(draft, said);
     state.refusal = refusal;
     sendAll(draft, pack('refusal', refusal));
-    draft.effects.push({ type: 'wipe' });
+    if (said.author === deps.self) draft.effects.push({ type: 'wipe' });
     close(draft);
     conclude(draft, failure, false);
   } else if (state.index === 0) {
@@ -136,7 +149,7 @@ export function resumeKeygen(persisted: PersistedKeygen, deps: KeygenDeps): Keyg
   } else {
     const error: ErrorShape = {
       code: 'SESSION_FAILED',
-      message: 'this node was restarted during the key generation',
+      message: `this node was restarted during the ${state.sealed.proposal.kind}`,
     };
     giveUp(draft, 'restarted', failureOf(draft, 'failed', error));
   }
@@ -220,17 +233,19 @@ const RECEIVERS: { readonly [K in PacketKind]: (draft: Draft, body: Uint8Array) 
 /** Moves on as far as what is here allows. */
 function advance(draft: Draft): void {
   const { state } = draft;
-  const n = partiesOf(draft).length;
-  if (state.phase === 'round1' && state.round1.size === n) beginEcho(draft);
+  const dealers = dealersOf(draft);
+  if (state.phase === 'round1' && state.round1.size === dealers.length) beginEcho(draft);
   if (state.phase === 'echo' && disagreeing(draft).length === 0) beginRound2(draft);
   if (state.phase === 'round2' && missingRound2(draft).length === 0) finish(draft);
-  if (state.phase === 'attested' && state.statements.size === n) certify(draft);
+  if (state.phase === 'attested' && state.statements.size === seatsOf(draft).length) {
+    certify(draft);
+  }
 }
 
 function stored(draft: Draft, name: string): void {
   if (name === 'accepted') {
     if (draft.state.phase === 'accepting') beginRound1(draft);
-  } else if (name === 'share') onShareStored(draft);
+  } else if (name === 'share' || name === 'consent') onShareStored(draft);
   else if (name === 'refusal') onRefusalStored(draft);
   else if (name === 'certificate') onCertificateStored(draft);
 }
@@ -241,7 +256,7 @@ function storeFailed(draft: Draft, name: string, error: ErrorShape): void {
     // Nothing was said yet, and nothing can be promised without a disk.
     close(draft);
     conclude(draft, failureOf(draft, 'failed', error), false);
-  } else if (name === 'share') onShareFailed(draft, error);
+  } else if (name === 'share' || name === 'consent') onShareFailed(draft, error);
   else if (name === 'refusal') onRefusalFailed(draft, error);
   else if (name === 'certificate') onCertificateFailed(draft, error);
 }
@@ -249,19 +264,20 @@ function storeFailed(draft: Draft, name: string, error: ErrorShape): void {
 /** Whom the current phase still waits for. */
 function silent(draft: Draft): readonly number[] {
   const { state } = draft;
-  if (state.phase === 'round1') return othersOf(draft).filter((i) => !state.round1.has(i));
+  if (state.phase === 'round1') return dealersOf(draft).filter((i) => !state.round1.has(i));
   if (state.phase === 'echo') return disagreeing(draft);
   if (state.phase === 'round2') return missingRound2(draft);
   return state.phase === 'attested' ? missingStatements(draft) : [];
 }
 
 function onDeadline(draft: Draft): void {
-  const { phase } = draft.state;
+  const { state } = draft;
+  const { phase } = state;
   if (phase === 'over' || phase === 'refusing' || phase === 'certifying') return;
   const waitedFor = silent(draft);
   const error: ErrorShape = {
     code: 'SESSION_EXPIRED',
-    message: `key generation: ${phase} was not through in time`,
+    message: `${state.sealed.proposal.kind}: ${phase} was not through in time`,
     details: { phase, silent: peersOf(draft, waitedFor) },
   };
   giveUp(draft, 'deadline', failureOf(draft, 'expired', error, waitedFor));

@@ -24,7 +24,7 @@ interface Head {
   readonly sid: SessionId;
 }
 
-/** First round: the dealer's commitments and its proof of knowledge. */
+/** First round: the dealer's commitments and its proof; empty where nothing is to be proven. */
 export interface Round1 extends Head, DkgRound1 {}
 
 /** The sender's view of the whole first round: hashes of all payloads, in index order. */
@@ -116,6 +116,8 @@ const KINDS = [
 ] as const;
 export type PacketKind = (typeof KINDS)[number];
 
+/** Old and new holders of a key that is handed on. */
+const SEATS = 2 * LIMITS.parties;
 /** Longest encoded point or scalar that is read at all; suites use 32 and 33 bytes. */
 const ELEMENT_BYTES = 96;
 
@@ -140,7 +142,7 @@ const schemas: { readonly [K in SignedKind]: z.ZodType<Payloads[K]> } = {
   }),
   complaint: z.strictObject({
     ...head,
-    accused: index,
+    accused: z.int().min(1).max(SEATS),
     kind: z.enum(COMPLAINTS),
     evidence: z.array(envelope).min(1).max(2),
   }),

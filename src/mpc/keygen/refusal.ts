@@ -1,6 +1,7 @@
 /**
  * Giving up. Before a party attests it may refuse: it stores the refusal, then says it, then wipes.
- * After that it cannot: its share stays until a certificate or another's durable refusal comes.
+ * After that it cannot. Another's refusal ends the session for it, but does not make it wipe: who
+ * refuses here may have attested there, and then the certificate exists and names this share.
  * @module
  */
 import { BzzzError, type ErrorShape } from '../../base/errors.ts';
@@ -52,17 +53,20 @@ export function giveUp(
 
 /** Stores what ends the session; nothing is said or wiped before `stored`. */
 function refuse(draft: Draft, failure: Failure, refusal: Uint8Array): void {
-  const { deps, state, effects } = draft;
+  const { state, effects } = draft;
   state.phase = 'refusing';
   state.failure = failure;
   state.refusal = refusal;
-  if (state.secret !== undefined) deps.suite.wipeDkg(state.secret);
+  if (state.secret !== undefined) state.dealing.wipe(state.secret);
   state.secret = undefined;
   for (const name of ['phase', 'inquire']) effects.push({ type: 'clearTimer', name });
   effects.push({ type: 'store', name: 'refusal', refusal });
 }
 
-/** The refusal is on the disk: say it (or pass another's on), destroy the share, end. */
+/**
+ * The refusal is on the disk: say it (or pass another's on) and end. Only the promise of this party
+ * itself, never to attest, makes sure that no certificate names its share.
+ */
 export function onRefusalStored(draft: Draft): void {
   const { state } = draft;
   if (state.phase !== 'refusing') return;
@@ -70,14 +74,14 @@ export function onRefusalStored(draft: Draft): void {
     throw new BzzzError('INTERNAL', 'refusing without a refusal');
   }
   sendAll(draft, pack('refusal', state.refusal));
-  draft.effects.push({ type: 'wipe' });
+  if (!state.attested) draft.effects.push({ type: 'wipe' });
   close(draft);
   conclude(draft, { ...state.failure, culprits: peersOf(draft, state.culprits) }, false);
 }
 
 /**
  * A refusal that is not on the disk must not be said: the share, if it is stored, could still be
- * attested after a restart. The session ends here in silence; peers ask, and time out.
+ * attested after a restart. The session ends here in silence; {@link refuseLate} when peers ask.
  */
 export function onRefusalFailed(draft: Draft, error: ErrorShape): void {
   const { state } = draft;
@@ -95,7 +99,18 @@ export function onRefusalFailed(draft: Draft, error: ErrorShape): void {
   conclude(draft, failure, true);
 }
 
-/** Somebody will never attest, so this key will never be. */
+/**
+ * A party asks whose share waits, and this one ended without a refusal because the disk took none:
+ * it tries again. It has not attested, and an ended session never will.
+ */
+export function refuseLate(draft: Draft): void {
+  const { attested, ended, index, phase, refusal } = draft.state;
+  if (phase !== 'over' || attested || index === 0 || refusal !== undefined) return;
+  if (ended === undefined || ended.state === 'completed') return;
+  refuse(draft, ended, seal(draft, 'refusal', { ...head(draft), reason: 'disk', complaint: null }));
+}
+
+/** Somebody says that it never attested and never will: then this key will never be. */
 export function onRefusal(draft: Draft, said: Said<'refusal'>): void {
   const { state } = draft;
   const { reason, complaint } = said.payload;

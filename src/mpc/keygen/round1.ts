@@ -1,17 +1,17 @@
 /**
- * First round: everybody commits to a polynomial and proves knowledge of its constant.
+ * First round: every dealer commits to a polynomial and proves that it may.
  * @module
  */
 import { equalBytes, taggedHash } from '../../base/bytes.ts';
 import { complain, holds } from './complaint.ts';
 import {
   type Draft,
+  dealersOf,
   enter,
   event,
   head,
   indexOf,
   open,
-  partiesOf,
   seal,
   sendParties,
 } from './draft.ts';
@@ -26,12 +26,14 @@ const entryOf = ({ payload, bytes, envelope }: Said<'round1'>): Round1Entry => (
   hash: taggedHash('bzzz/keygen/round1/1', bytes),
 });
 
-/** The session is on the disk: draw the polynomial and publish the commitments. */
+/** The session is on the disk: a dealer draws its polynomial and publishes the commitments. */
 export function beginRound1(draft: Draft): void {
   const { deps, state } = draft;
-  const { threshold } = state.sealed.proposal;
-  const parties = partiesOf(draft).length;
-  const { secret, round1 } = deps.suite.dkgRound1(state.index, threshold, parties, deps.random);
+  if (!dealersOf(draft).includes(state.index)) {
+    enter(draft, 'round1');
+    return;
+  }
+  const { secret, round1 } = state.dealing.begin(state.index, deps.random);
   state.secret = secret;
   const envelope = seal(draft, 'round1', { ...head(draft), ...round1 });
   state.round1.set(state.index, entryOf(open(draft, 'round1', envelope)));
@@ -46,7 +48,7 @@ export function beginRound1(draft: Draft): void {
 export function onRound1(draft: Draft, said: Said<'round1'>): void {
   const { state } = draft;
   const dealer = indexOf(draft, said.author);
-  if (dealer === 0) return;
+  if (!dealersOf(draft).includes(dealer)) return;
   const known = state.round1.get(dealer);
   if (known !== undefined) {
     if (equalBytes(known.bytes, said.bytes)) return;

@@ -3,21 +3,27 @@
  * @module
  */
 import { complain } from './complaint.ts';
-import { type Draft, enter, head, indexOf, othersOf, peerOf, seal, sendTo } from './draft.ts';
+import {
+  type Draft,
+  dealersOf,
+  enter,
+  head,
+  indexOf,
+  peerOf,
+  receives,
+  seal,
+  sendTo,
+} from './draft.ts';
 import { pack, type Said } from './messages.ts';
-import type { Round1Entry } from './types.ts';
-
-/** Every other party's first round, by index. */
-export const othersRound1 = (draft: Draft): ReadonlyMap<number, Round1Entry> =>
-  new Map([...draft.state.round1].filter(([index]) => index !== draft.state.index));
 
 /** The first round is agreed on: hand out the subshares, and check those that came early. */
 export function beginRound2(draft: Draft): void {
-  const { deps, state } = draft;
-  if (state.secret === undefined) return;
-  const subshares = deps.suite.dkgRound2(state.secret, othersRound1(draft));
+  const { state } = draft;
   enter(draft, 'round2');
+  const { secret, round1, dealing } = state;
+  const subshares = secret === undefined ? [] : dealing.subshares(secret, round1);
   for (const [receiver, subshare] of subshares) {
+    if (receiver === state.index) continue;
     const envelope = seal(draft, 'round2', { ...head(draft), receiver, subshare });
     sendTo(draft, peerOf(draft, receiver), pack('round2', envelope));
     subshare.fill(0);
@@ -29,7 +35,7 @@ export function beginRound2(draft: Draft): void {
 export function onRound2(draft: Draft, said: Said<'round2'>): void {
   const { state } = draft;
   const dealer = indexOf(draft, said.author);
-  if (dealer === 0 || dealer === state.index) return;
+  if (!dealersOf(draft).includes(dealer) || dealer === state.index) return;
   if (said.payload.receiver !== state.index || state.round2.has(dealer)) return;
   if (!['accepting', 'round1', 'echo', 'round2'].includes(state.phase)) return;
   state.round2.set(dealer, said);
@@ -44,6 +50,8 @@ function verify(draft: Draft, dealer: number, { payload, envelope }: Said<'round
   complain(draft, dealer, 'subshare', [round1.envelope, envelope]);
 }
 
-/** Dealers whose subshare has not come. */
+/** Dealers whose subshare has not come; none for a seat that gets no share. */
 export const missingRound2 = (draft: Draft): readonly number[] =>
-  othersOf(draft).filter((index) => !draft.state.round2.has(index));
+  receives(draft)
+    ? dealersOf(draft).filter((i) => i !== draft.state.index && !draft.state.round2.has(i))
+    : [];

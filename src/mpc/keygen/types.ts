@@ -1,5 +1,6 @@
 /**
- * State, inputs and effects of a key generation, as one party sees it.
+ * State, inputs and effects of a key generation, as one party sees it; `dealing.ts` says how the
+ * handing on of a key differs.
  *
  * | phase      | waits for                     | then                                        |
  * | ---------- | ----------------------------- | ------------------------------------------- |
@@ -7,30 +8,33 @@
  * | round1     | n valid Round1                | send Echo -> echo                           |
  * | echo       | n equal Echoes                | send each its Round2 -> round2              |
  * | round2     | n - 1 valid subshares         | store the share -> storing                  |
- * | storing    | `stored share`                | send Statement -> attested                  |
+ * | storing    | `stored share` or `consent`   | send Statement -> attested                  |
  * | attested   | n equal Statements            | store the certificate -> certifying         |
  * | certifying | `stored certificate`          | send Certificate, done completed -> over    |
- * | refusing   | `stored refusal`              | send Refusal, wipe, done failed -> over     |
- * | watching   | a certificate or a Refusal    | the proposer that holds no share            |
+ * | refusing   | `stored refusal`              | send Refusal, wipe its own, done -> over    |
+ * | watching   | a certificate or a Refusal    | the proposer that has no seat               |
  * | over       | (answers inquiries)           | a certificate still turns it to completed   |
  *
  * Before `attested` every failure leads to `refusing`. From `attested` on a party never refuses: it
- * keeps its share, unused, until the certificate arrives or another party's durable Refusal, which
- * it stores before it wipes (K4). A failure meanwhile ends the session with `pending: true`.
+ * keeps its share, unused, and a failure ends the session with `pending: true` until the
+ * certificate arrives or another party's Refusal. That one it stores, passes on, and waits no
+ * longer; but the share stays: who refuses may have attested to others, and then the certificate
+ * may come yet (K4).
  * @module
  */
 import type { KeyId, PeerId } from '../../base/brands.ts';
 import type { DkgPublic, DkgRound1, DkgSecret, Suite } from '../suites/types.ts';
 import type {
   CommonEffect,
+  DealtProposal,
   Failure,
-  KeygenProposal,
   KeyInfo,
   KeyShare,
   MachineDeps,
   SealedProposal,
   SessionInput,
 } from '../types.ts';
+import type { Dealing } from './dealing.ts';
 import type { Said } from './messages.ts';
 
 export const KEYGEN_PHASES = [
@@ -50,6 +54,8 @@ export type KeygenPhase = (typeof KEYGEN_PHASES)[number];
 /** {@link MachineDeps} and the suite that the proposal names. */
 export interface KeygenDeps extends MachineDeps {
   readonly suite: Suite;
+  /** What is dealt; needed for everything but a new key. */
+  readonly dealing?: Dealing;
 }
 
 /** What a party attests: public, and the same for all of them. It is stored beside the share. */
@@ -79,7 +85,7 @@ export type KeygenEffect =
   | {
       readonly type: 'store';
       readonly name: 'accepted';
-      readonly sealed: SealedProposal<KeygenProposal>;
+      readonly sealed: SealedProposal<DealtProposal>;
     }
   /**
    * Sync, read back, {@link checkPending}; then answer `stored`. The share's bytes are wiped on
@@ -91,6 +97,8 @@ export type KeygenEffect =
       readonly share: KeyShare;
       readonly attestation: Attestation;
     }
+  /** Sync. A seat without a share agrees, and will agree to no other change of this epoch. */
+  | { readonly type: 'store'; readonly name: 'consent'; readonly attestation: Attestation }
   /** Sync. Keep it as long as a party may ask. */
   | { readonly type: 'store'; readonly name: 'refusal'; readonly refusal: Uint8Array }
   /** Sync. */
@@ -100,7 +108,7 @@ export type KeygenEffect =
       readonly certificate: Uint8Array;
       readonly keyInfo: KeyInfo;
     }
-  /** Destroy the pending share of this session, if there is one. The refusal is on the disk. */
+  /** Destroy the pending share of this session, if any: this party's own refusal is on the disk. */
   | { readonly type: 'wipe' }
   /**
    * The end. It may come again: with `completed`, with more culprits, or with `pending: false`.
@@ -110,7 +118,7 @@ export type KeygenEffect =
 
 /** What was on the disk when the process ended. */
 export interface PersistedKeygen {
-  readonly sealed: SealedProposal<KeygenProposal>;
+  readonly sealed: SealedProposal<DealtProposal>;
   /** Given only when the pending share itself was read and passed {@link checkPending}. */
   readonly attestation?: Attestation;
   readonly refusal?: Uint8Array;
@@ -125,10 +133,11 @@ export interface Round1Entry extends DkgRound1 {
   readonly hash: Uint8Array;
 }
 
-/** One party's session. Maps go by party index. It holds secrets: never print it. */
+/** One party's session. Maps go by seat. It holds secrets: never print it. */
 export interface KeygenState {
-  readonly sealed: SealedProposal<KeygenProposal>;
-  /** This party's index; 0 for a proposer that is no party. */
+  readonly sealed: SealedProposal<DealtProposal>;
+  readonly dealing: Dealing;
+  /** This party's seat; 0 for a proposer that has none. */
   readonly index: number;
   readonly phase: KeygenPhase;
   /** A statement may have left this node: from now on it never refuses. */

@@ -11,8 +11,11 @@
 import type { Millis, RequestId, SessionId } from '../../base/brands.ts';
 import { compareText } from '../../base/bytes.ts';
 
-/** So long a released share binds its holder, in ms. */
-export const SHARE_BINDS_MS = 2_000;
+/**
+ * So long a released share binds its holder, in ms. A driver signs first of all itself, so two that
+ * ask at once are both bound; when nobody can spare either of them, both wait for this.
+ */
+export const SHARE_BINDS_MS = 500;
 
 interface LiveSession {
   readonly sid: SessionId;

@@ -7,7 +7,7 @@ import { BzzzError } from '../../base/errors.ts';
 import { type Context, canSign, resend, send, setTimer, slotName } from './draft.ts';
 import { type MessageOf, type Received, sealMessage } from './messages.ts';
 import { slotOf } from './package.ts';
-import type { Commitment, Slot } from './types.ts';
+import type { SignedCommitment, Slot } from './types.ts';
 
 /** Answers a driver: with the same commitment to the same question, with a new one to a later. */
 export function onCommitRequest(
@@ -36,19 +36,19 @@ export function onCommitRequest(
 }
 
 /** Draws nonces for a slot and keeps them. @returns undefined without a share. */
-export function makeCommitment({ state, deps }: Context, slot: Slot): Commitment | undefined {
+export function makeCommitment({ state, deps }: Context, slot: Slot): SignedCommitment | undefined {
   const { start, sid } = state.session;
   if (start.share === undefined) return undefined;
   const { nonces, commitment } = deps.suite.commit(start.share, deps.random);
-  const { hiding, binding, index } = commitment;
+  const { hiding, binding, index, proof = new Uint8Array() } = commitment;
   const holderBoot = start.boot;
   const envelope = sealMessage(
     sid,
-    { kind: 'commitment', ...slot, holderBoot, hiding, binding },
+    { kind: 'commitment', ...slot, holderBoot, hiding, binding, proof },
     deps,
   );
   state.vault.put({ slot, nonces, commitment, envelope });
-  return { author: deps.self, index, holderBoot, hiding, binding, envelope };
+  return { author: deps.self, index, holderBoot, hiding, binding, proof, envelope };
 }
 
 /**

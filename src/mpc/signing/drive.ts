@@ -3,6 +3,7 @@
  * once; each works with commitments that were made for it alone.
  * @module
  */
+import type { PeerId } from '../../base/brands.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { makeCommitment } from './commit.ts';
 import {
@@ -16,13 +17,16 @@ import {
   usableHolders,
 } from './draft.ts';
 import { accuse } from './evidence.ts';
-import { type MessageOf, messagePayload, type Received } from './messages.ts';
-import { attemptId, readCommitment } from './package.ts';
+import { type Draftable, type MessageOf, messagePayload, type Received } from './messages.ts';
+import { attemptId, readCommitment, slotOf } from './package.ts';
 import { adoptAttempt, aggregate } from './share.ts';
-import type { Attempt, Commitment, Drive } from './types.ts';
+import type { Attempt, Commitment, Drive, SignedCommitment, Slot } from './types.ts';
 import { compareSlots } from './vault.ts';
 
-/** Begins the next attempt of this party. */
+/**
+ * Begins the next attempt of this party: with commitments that were exchanged ahead, if there are
+ * any, else by asking for some.
+ */
 export function startAttempt(context: Context): void {
   const { state, deps } = context;
   const counter = state.counter + 1;
@@ -30,6 +34,7 @@ export function startAttempt(context: Context): void {
   state.counter = counter;
   clearTimer(context, 'takeover');
   event(context, 'driving', { attempt: counter });
+  if (startPooled(context, slot)) return;
   const { boot } = slot;
   const request = send(context, usableHolders(context), { kind: 'commitRequest', boot, counter });
   const own = canSign(context) ? makeCommitment(context, slot) : undefined;
@@ -37,6 +42,52 @@ export function startAttempt(context: Context): void {
   const waitMs = deps.timing.askMs;
   state.drive = { slot, request, commitments, waitMs, attempt: undefined };
   setTimer(context, 'drive', waitMs);
+}
+
+/** One exchange: the package is the first message. @returns false when the pool does not do. */
+function startPooled(context: Context, slot: Slot): boolean {
+  const { state, deps } = context;
+  if (deps.nonces === undefined || !canSign(context)) return false;
+  const wanted = usableHolders(context).filter((peer) => !state.silent.has(peer));
+  const members = deps.nonces.draw(wanted);
+  if (members === undefined) return false;
+  const pairs = members.map(({ author, holderBoot, seq, hiding, binding, proof }) => ({
+    ...{ holder: author, boot: holderBoot, seq, hiding, binding },
+    proof: proof ?? new Uint8Array(),
+  }));
+  const { boot, counter } = slot;
+  state.drive = { slot, request: undefined, commitments: new Map(), waitMs: 0, attempt: undefined };
+  launch(context, state.drive, members, { kind: 'pooled', boot, counter, pairs });
+  return true;
+}
+
+/** A signer lost the pair that this party's package names; it is at no fault (N1). */
+export function onSpent(context: Context, received: Received<MessageOf<'spent'>>): void {
+  const { state, deps } = context;
+  const slot = slotOf({ ...received, author: deps.self });
+  const attempt = state.attempts.get(state.drive?.attempt ?? '');
+  const member = attempt?.members.find(({ author }) => author === received.author);
+  if (
+    attempt === undefined ||
+    member?.seq === undefined ||
+    compareSlots(attempt.slot, slot) !== 0
+  ) {
+    throw new BzzzError('BAD_MESSAGE', 'spent: not for the running attempt of this party');
+  }
+  deps.nonces?.lost(received.author);
+  startAttempt(context);
+}
+
+/** A signer of the running attempt can no longer be reached: others take its place at once. */
+export function onSignerGone(context: Context, peer: PeerId): void {
+  const { state } = context;
+  const attempt = state.attempts.get(state.drive?.attempt ?? '');
+  const owes = attempt?.members.some(
+    ({ author, index }) => author === peer && !attempt.shares.has(index),
+  );
+  if (owes !== true) return;
+  state.silent.add(peer);
+  startAttempt(context);
 }
 
 /**
@@ -84,7 +135,7 @@ const isLost = ({ state }: Context, attempt: Attempt): boolean =>
   attempt.failed || attempt.members.some(({ author }) => state.culprits.has(author));
 
 /** The commitments that may be used, those of silent parties last. */
-function candidates(context: Context, drive: Drive): readonly Commitment[] {
+function candidates(context: Context, drive: Drive): readonly SignedCommitment[] {
   const usable = new Set(usableHolders(context));
   const all = [...drive.commitments.values()].filter(({ author }) => usable.has(author));
   const { silent } = context.state;
@@ -95,14 +146,25 @@ function candidates(context: Context, drive: Drive): readonly Commitment[] {
 }
 
 /** Sends the package of the first threshold-many commitments to their authors. */
-function sendPackage(context: Context, drive: Drive, from: readonly Commitment[]): void {
+function sendPackage(context: Context, drive: Drive, from: readonly SignedCommitment[]): void {
+  const { threshold } = context.state.session.start.key;
+  const members = from.slice(0, threshold).sort((a, b) => a.index - b.index);
+  const { boot, counter } = drive.slot;
+  const commitments = members.map(({ envelope }) => envelope);
+  launch(context, drive, members, { kind: 'package', boot, counter, commitments });
+}
+
+/** Sends a package to its signers, and waits for their shares. */
+function launch(
+  context: Context,
+  drive: Drive,
+  members: readonly Commitment[],
+  body: Extract<Draftable, { readonly kind: 'package' | 'pooled' }>,
+): void {
   const { state, deps } = context;
   const { session } = state;
-  const members = from.slice(0, session.start.key.threshold).sort((a, b) => a.index - b.index);
-  const { boot, counter } = drive.slot;
+  const { counter } = drive.slot;
   const signers = members.map(({ author }) => author);
-  const commitments = members.map(({ envelope }) => envelope);
-  const body = { kind: 'package', boot, counter, commitments } as const;
   const envelope = send(context, signers, body);
   const id = attemptId(session.sid, deps.self, messagePayload(session.sid, body));
   const { slot } = drive;
@@ -129,7 +191,9 @@ export function onDriveTimer(context: Context): void {
   const attempt = state.attempts.get(drive.attempt);
   const missing = attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [];
   for (const { author } of missing) {
-    if (author !== deps.self) state.silent.add(author);
+    if (author === deps.self) continue;
+    state.silent.add(author);
+    deps.nonces?.slow(author);
   }
   // All shares are here and no signer aggregated: find out whether one of them is bad.
   if (attempt !== undefined && missing.length === 0) aggregate(context, attempt);
@@ -138,7 +202,7 @@ export function onDriveTimer(context: Context): void {
 
 function askAgain(context: Context, drive: Drive): void {
   const missing = usableHolders(context).filter((peer) => !drive.commitments.has(peer));
-  resend(context, missing, drive.request);
+  if (drive.request !== undefined) resend(context, missing, drive.request);
   const waitMs = Math.min(context.deps.timing.retryMaxMs, drive.waitMs * 2);
   context.state.drive = { ...drive, waitMs };
   setTimer(context, 'drive', waitMs);

@@ -8,7 +8,7 @@ import type { PeerId } from '../../base/brands.ts';
 import { equalBytes, toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { type Context, event, send } from './draft.ts';
-import { type Evidence, openKind } from './messages.ts';
+import { type Evidence, type MessageOf, openAny, openKind, openPackage } from './messages.ts';
 import { packageId, readCommitment, readPackage } from './package.ts';
 import type { Session, SigningDeps } from './types.ts';
 
@@ -24,6 +24,8 @@ export function judge(session: Session, deps: SigningDeps, evidence: Evidence): 
       return judgePackage(session, deps, evidence.package);
     case 'twoPackages':
       return judgePackages(session, deps, evidence.first, evidence.second);
+    case 'twoUses':
+      return judgeUses(session, deps, evidence.first, evidence.second);
     case 'badShare':
       return judgeShare(session, deps, evidence.package, evidence.share);
   }
@@ -60,14 +62,14 @@ function judgeCommitment(session: Session, deps: SigningDeps, envelope: Uint8Arr
   return received.author;
 }
 
-function openPackage(session: Session, deps: SigningDeps, envelope: Uint8Array) {
-  const received = openKind('package', session.sid, envelope, deps);
+function packageOf(session: Session, deps: SigningDeps, envelope: Uint8Array) {
+  const received = openPackage(session.sid, envelope, deps);
   if (!session.members.includes(received.author)) throw unproven('fault of a party');
   return received;
 }
 
 function judgePackage(session: Session, deps: SigningDeps, envelope: Uint8Array): PeerId {
-  const received = openPackage(session, deps, envelope);
+  const received = packageOf(session, deps, envelope);
   if (readPackage(session, deps, received).ok) throw unproven('bad package');
   return received.author;
 }
@@ -78,8 +80,8 @@ function judgePackages(
   first: Uint8Array,
   second: Uint8Array,
 ): PeerId {
-  const a = openPackage(session, deps, first);
-  const b = openPackage(session, deps, second);
+  const a = packageOf(session, deps, first);
+  const b = packageOf(session, deps, second);
   const sameSlot =
     a.author === b.author &&
     a.message.boot === b.message.boot &&
@@ -87,6 +89,27 @@ function judgePackages(
   if (!sameSlot || equalBytes(a.payload, b.payload)) throw unproven('two packages for one attempt');
   return a.author;
 }
+
+/** A commitment that was exchanged ahead is for one package, in whatever session. */
+function judgeUses(
+  session: Session,
+  deps: SigningDeps,
+  first: Uint8Array,
+  second: Uint8Array,
+): PeerId {
+  const a = openAny(first, deps);
+  const b = packageOf(session, deps, second);
+  if (a.message.kind !== 'pooled' || b.message.kind !== 'pooled') throw unproven('second use');
+  const used = new Set(a.message.pairs.map(pairName));
+  const again = b.message.pairs.some((pair) => used.has(pairName(pair)));
+  if (a.author !== b.author || !again || equalBytes(a.payload, b.payload)) {
+    throw unproven('second use');
+  }
+  return b.author;
+}
+
+const pairName = ({ holder, boot, seq }: MessageOf<'pooled'>['pairs'][number]): string =>
+  `${holder}/${boot}/${seq}`;
 
 /**
  * An honest signer signs a share only for a package that holds and contains its own exact
@@ -99,7 +122,7 @@ function judgeShare(
   packageEnvelope: Uint8Array,
   shareEnvelope: Uint8Array,
 ): PeerId {
-  const packaged = openPackage(session, deps, packageEnvelope);
+  const packaged = packageOf(session, deps, packageEnvelope);
   const reading = readPackage(session, deps, packaged);
   if (!reading.ok) throw unproven('bad share: the package itself is bad');
   const { author, message } = openKind('share', session.sid, shareEnvelope, deps);

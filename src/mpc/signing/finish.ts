@@ -39,7 +39,7 @@ export function acceptResult(context: Context, envelope: Uint8Array): void {
   if (state.result !== undefined && compareResults(result, state.result) >= 0) return;
   const first = state.phase !== 'completed';
   state.result = result;
-  context.effects.push({ type: 'record', author: result.author, record: result.envelope });
+  context.effects.push({ type: 'record', result });
   if (first) complete(context, result);
 }
 
@@ -113,11 +113,22 @@ export function failIfTooFew(context: Context): void {
   const { key } = state.session.start;
   const left = usableHolders(context).length;
   if (state.phase !== 'running' || left >= key.threshold) return;
-  const refused = [...state.refused].map(([peerId, code]) => ({ peerId, code }));
+  const refused = [...state.refused].map(([peerId, refusal]) => ({ peerId, ...refusal }));
   const code: ErrorCode = refused.length > 0 ? 'REFUSED_BY_POLICY' : 'SESSION_FAILED';
+  const said = refused.flatMap(({ peerId, reason }) =>
+    reason === undefined ? [] : [`${peerId}: ${reason}`],
+  );
+  const [rule, ...rules] = new Set(refused.flatMap((one) => one.rule ?? []));
   const error = new BzzzError(code, `${left} of ${key.parties.length} holders can sign`, {
-    why: `${refused.length} refused, ${state.culprits.size} proven faulty; ${key.threshold} needed`,
-    details: { refused, culprits: culpritList(context) },
+    why: [
+      `${refused.length} refused, ${state.culprits.size} proven faulty; ${key.threshold} needed`,
+      ...said,
+    ].join('; '),
+    details: {
+      refused,
+      culprits: culpritList(context),
+      ...(rule === undefined || rules.length > 0 ? {} : { rule }),
+    },
   });
   fail(context, 'failed', error.toShape());
 }

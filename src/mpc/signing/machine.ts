@@ -5,18 +5,33 @@
 
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import { equalBytes, sha256 } from '../../base/bytes.ts';
-import { BzzzError, type ErrorCode } from '../../base/errors.ts';
+import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { requestIdOf } from '../result.ts';
+import { onApproved } from './approval.ts';
 import { onCommitRequest } from './commit.ts';
 import { beginStep, type Context, clearTimer, endStep, event, send, setTimer } from './draft.ts';
-import { onCommitment, onDriveTimer, pursue, startAttempt } from './drive.ts';
+import {
+  onCommitment,
+  onDriveTimer,
+  onSignerGone,
+  onSpent,
+  pursue,
+  startAttempt,
+} from './drive.ts';
 import { onBlame } from './evidence.ts';
 import { acceptResult, expire, fail, failIfTooFew, tellResult } from './finish.ts';
-import { openMessage, type Received, shortReason } from './messages.ts';
+import {
+  openMessage,
+  type Received,
+  type SigningMessage,
+  shortReason,
+  shortRefusal,
+} from './messages.ts';
 import { rankHolders } from './rank.ts';
 import { AGGREGATE, onAggregateTimer, onPackage, onShare, onSignOwn } from './share.ts';
 import type {
+  Refusal,
   Session,
   SigningDeps,
   SigningInput,
@@ -125,6 +140,9 @@ function handle(context: Context, input: SigningInput): void {
     case 'signOwn':
       onSignOwn(context, input.attempt);
       break;
+    case 'gone':
+      onGone(context, input.peer);
+      break;
     case 'superseded':
       onSuperseded(context, input.by);
       break;
@@ -135,10 +153,13 @@ function handle(context: Context, input: SigningInput): void {
       onCancel(context, input.by, input.reason);
       break;
     case 'withdraw':
-      onWithdraw(context, input.code);
+      onWithdraw(context, input);
+      break;
+    case 'approved':
+      onApproved(context, input.share);
       break;
     case 'refused':
-      onRefuse(context, input.from, input.code);
+      onRefuse(context, input.from, input);
       break;
     case 'result':
       onForeignResult(context, input.record);
@@ -215,13 +236,17 @@ function onRunning(context: Context, received: Received): void {
       onCommitment(context, { ...received, message });
       break;
     case 'package':
+    case 'pooled':
       onPackage(context, { ...received, message });
+      break;
+    case 'spent':
+      onSpent(context, { ...received, message });
       break;
     case 'share':
       onShare(context, { ...received, message });
       break;
     case 'refuse':
-      onRefuse(context, author, message.code);
+      onRefuse(context, author, message);
       break;
     case 'cancel':
       onCancel(context, author, message.reason);
@@ -237,10 +262,14 @@ function onEnded(context: Context, { author, message }: Received): void {
   if (phase === 'ready') throw new BzzzError('BAD_MESSAGE', 'the session has not started');
   if (message.kind === 'result') acceptResult(context, message.record);
   else if (message.kind === 'blame') onBlame(context, message.evidence);
-  else if (message.kind === 'commitRequest' || message.kind === 'package') {
+  else if (asksForResult(message.kind)) {
     tellResult(context, [author]);
   }
 }
+
+/** Whether a driver that sends this to an ended session missed its end. */
+export const asksForResult = (kind: SigningMessage['kind']): boolean =>
+  kind === 'commitRequest' || kind === 'package' || kind === 'pooled';
 
 function onTimer(context: Context, name: string): void {
   const { state } = context;
@@ -255,7 +284,22 @@ function onTimer(context: Context, name: string): void {
 function onTakeover(context: Context): void {
   const { state, deps } = context;
   const idle = state.drive === undefined && state.supersededBy === undefined;
-  if (idle && !state.culprits.has(deps.self)) startAttempt(context);
+  // A holder that waits for its operator leaves the driving to those who may sign.
+  const able = state.session.start.share !== undefined || deps.self === state.session.proposer;
+  if (idle && able && !state.culprits.has(deps.self)) startAttempt(context);
+}
+
+/** The driver's signer is replaced at once; without its driver the next holder goes on soon. */
+function onGone(context: Context, peer: PeerId): void {
+  const { state, deps } = context;
+  if (state.phase !== 'running') return;
+  if (state.drive !== undefined) {
+    onSignerGone(context, peer);
+    return;
+  }
+  const drove = peer === state.session.proposer || state.progress.has(peer);
+  if (!drove || !state.timers.has('takeover')) return;
+  setTimer(context, 'takeover', state.session.rank * deps.timing.goneMs);
 }
 
 /** Stands back: stops driving and answers no driver. Nonces that were committed stay unused. */
@@ -285,7 +329,7 @@ function onCancel(context: Context, by: PeerId, reason: string): void {
   const { proposer, members, sid } = state.session;
   if (state.phase !== 'running') return;
   if (by === deps.self && by !== proposer) {
-    onWithdraw(context, 'CANCELLED');
+    onWithdraw(context, { code: 'CANCELLED' });
     return;
   }
   if (by !== proposer) {
@@ -299,27 +343,31 @@ function onCancel(context: Context, by: PeerId, reason: string): void {
 }
 
 /** This party takes no part any more, and says so. */
-function onWithdraw(context: Context, code: ErrorCode): void {
+function onWithdraw(context: Context, refusal: Refusal): void {
   const { state, deps } = context;
   const { proposer, members, sid } = state.session;
   if (state.phase !== 'running' && state.phase !== 'ready') return;
+  const { code, rule, reason } = shortRefusal(refusal);
   if (deps.self === proposer) {
-    onCancel(context, proposer, `withdrawn: ${code}`);
+    onCancel(context, proposer, `withdrawn: ${reason ?? code}`);
     return;
   }
-  send(context, members, { kind: 'refuse', code });
-  const error = new BzzzError(code, `this node withdrew from session ${sid}`);
+  send(context, members, { kind: 'refuse', ...shortRefusal(refusal) });
+  const error = new BzzzError(code, `this node withdrew from session ${sid}`, {
+    ...(reason === undefined ? {} : { why: reason }),
+    ...(rule === undefined ? {} : { details: { rule } }),
+  });
   fail(context, 'failed', error.toShape());
 }
 
-function onRefuse(context: Context, from: PeerId, code: ErrorCode): void {
+function onRefuse(context: Context, from: PeerId, refusal: Refusal): void {
   const { state, deps } = context;
   if (!state.session.holders.has(from) || from === deps.self) {
     throw new BzzzError('BAD_MESSAGE', `refusal of ${from}, who holds no other share`);
   }
   if (state.phase !== 'running' || state.refused.has(from)) return;
-  state.refused.set(from, code);
-  event(context, 'refused', { peerId: from, code });
+  state.refused.set(from, shortRefusal(refusal));
+  event(context, 'refused', { peerId: from, ...shortRefusal(refusal) });
 }
 
 /** A result that another session or the store brought: the proposer may have no other way to it. */

@@ -12,6 +12,7 @@ import { decode, encode, field } from '../../base/codec.ts';
 import { BzzzError, ERRORS, type ErrorCode } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { MachineDeps } from '../types.ts';
+import type { Refusal } from './types.ts';
 
 /** Signature domain of the messages of signing sessions. */
 export const signingDomain = (clusterId: ClusterId): string => `bzzz/${clusterId}/mpc/sign/1`;
@@ -21,16 +22,27 @@ const SMALL_ENVELOPE_BYTES = 1_024;
 /** A package of one commitment per party. */
 const PACKAGE_BYTES = LIMITS.parties * SMALL_ENVELOPE_BYTES + SMALL_ENVELOPE_BYTES;
 const REASON_CHARACTERS = 256;
+const RULE_CHARACTERS = 32;
 
 const base = { v: z.literal(1), sid: field.hash<SessionId>() };
 const upTo = (max: number): z.ZodType<Uint8Array> => field.bytesUpTo(max);
 const small = upTo(SMALL_ENVELOPE_BYTES);
 const packaged = upTo(PACKAGE_BYTES);
 const hash: z.ZodType<Uint8Array> = field.bytes(32);
-/** A point or a scalar of any suite. */
+/** A point, a scalar, or the proofs beside two points, of any suite. */
 const element = upTo(64);
 /** Which attempt of the author: its run (boot counter) and a number within the run. */
 const attempt = { boot: field.uint, counter: z.int().min(1) };
+
+/** A commitment of a holder to one pair of its run `boot`. */
+const pair = z.strictObject({
+  holder: field.peerId,
+  boot: field.uint,
+  seq: z.int().min(1),
+  hiding: element,
+  binding: element,
+  proof: element,
+});
 
 const evidence = z.discriminatedUnion('fault', [
   /** A commitment with an invalid point. */
@@ -39,6 +51,11 @@ const evidence = z.discriminatedUnion('fault', [
   z.strictObject({ fault: z.literal('badPackage'), package: packaged }),
   /** Two packages of one driver for one attempt. */
   z.strictObject({ fault: z.literal('twoPackages'), first: packaged, second: packaged }),
+  /**
+   * Two packages of one driver with one commitment that was exchanged ahead. The first may be of
+   * another session; a driver that works as it should names each once.
+   */
+  z.strictObject({ fault: z.literal('twoUses'), first: packaged, second: packaged }),
   /** A share that does not fit the package it was made for. */
   z.strictObject({ fault: z.literal('badShare'), package: packaged, share: small }),
 ]);
@@ -57,6 +74,7 @@ const message = z.discriminatedUnion('kind', [
     holderBoot: field.uint,
     hiding: element,
     binding: element,
+    proof: element,
   }),
   /** Driver to the signers: their signed commitments in index order, which are the signer set. */
   z.strictObject({
@@ -65,6 +83,18 @@ const message = z.discriminatedUnion('kind', [
     ...attempt,
     commitments: z.array(small).min(1).max(LIMITS.parties).readonly(),
   }),
+  /**
+   * Driver to the signers: commitments that they gave it ahead, in index order. They are not signed
+   * one by one: each signer knows its own, and a share acknowledges the whole package.
+   */
+  z.strictObject({
+    kind: z.literal('pooled'),
+    ...base,
+    ...attempt,
+    pairs: z.array(pair).min(1).max(LIMITS.parties).readonly(),
+  }),
+  /** Signer to a driver: I do not have the pair that your package names; go on without it. */
+  z.strictObject({ kind: z.literal('spent'), ...base, ...attempt }),
   /** Signer to the signers and the driver. RFC 9591 §5.2. `attempt` is the attempt's id. */
   z.strictObject({
     kind: z.literal('share'),
@@ -81,7 +111,13 @@ const message = z.discriminatedUnion('kind', [
   /** Evidence against a party; whoever receives it judges for itself. */
   z.strictObject({ kind: z.literal('blame'), ...base, evidence }),
   /** Holder to all: I will not sign this. */
-  z.strictObject({ kind: z.literal('refuse'), ...base, code: z.enum(codes) }),
+  z.strictObject({
+    kind: z.literal('refuse'),
+    ...base,
+    code: z.enum(codes),
+    rule: field.text(RULE_CHARACTERS).exactOptional(),
+    reason: field.text(REASON_CHARACTERS).exactOptional(),
+  }),
   /** Holder to driver: I work on another session of the same request first. */
   z.strictObject({ kind: z.literal('superseded'), ...base, by: field.hash<SessionId>() }),
   /** Proposer to all. */
@@ -101,6 +137,8 @@ export type MessageOf<K extends SigningMessage['kind']> = Extract<
 >;
 
 type WithoutBase<M> = M extends SigningMessage ? Omit<M, 'v' | 'sid'> : never;
+/** A message that is a package, in either form. */
+export type PackageMessage = MessageOf<'package' | 'pooled'>;
 /** A message before it is bound to its session. */
 export type Draftable = WithoutBase<SigningMessage>;
 
@@ -123,6 +161,13 @@ export function sealMessage(sid: SessionId, body: Draftable, deps: SealDeps): Ui
   return deps.signer.seal(signingDomain(deps.clusterId), messagePayload(sid, body));
 }
 
+/** A refusal that is short enough for a message, and nothing else that stood beside it. */
+export const shortRefusal = ({ code, rule, reason }: Refusal): Refusal => ({
+  code,
+  ...(rule === undefined ? {} : { rule: rule.slice(0, RULE_CHARACTERS) }),
+  ...(reason === undefined ? {} : { reason: shortReason(reason) }),
+});
+
 /** A reason that is short enough for a message. */
 export const shortReason = (reason: string): string => reason.slice(0, REASON_CHARACTERS);
 
@@ -135,14 +180,23 @@ export function openMessage(
   envelope: Uint8Array,
   deps: Pick<MachineDeps, 'clusterId' | 'open'>,
 ): Received {
+  const received = openAny(envelope, deps);
+  if (received.message.sid !== sid) {
+    throw new BzzzError('BAD_MESSAGE', `signing message: of session ${received.message.sid}`);
+  }
+  return received;
+}
+
+/** Opens a message of whatever session. @throws BAD_MESSAGE. */
+export function openAny(
+  envelope: Uint8Array,
+  deps: Pick<MachineDeps, 'clusterId' | 'open'>,
+): Received {
   if (envelope.length > LIMITS.sessionMessageBytes) {
     throw new BzzzError('BAD_MESSAGE', `signing message: ${envelope.length} bytes`);
   }
   const { signer, payload } = deps.open(signingDomain(deps.clusterId), envelope);
   const opened = decode('signing message', message, payload, LIMITS.sessionMessageBytes);
-  if (opened.sid !== sid) {
-    throw new BzzzError('BAD_MESSAGE', `signing message: of session ${opened.sid}`);
-  }
   return { author: signer, message: opened, envelope: new Uint8Array(envelope), payload };
 }
 
@@ -158,6 +212,20 @@ export function openKind<K extends SigningMessage['kind']>(
     throw new BzzzError('BAD_MESSAGE', `expected a ${kind}, found a ${received.message.kind}`);
   }
   return received;
+}
+
+/** Opens a package in either form. @throws BAD_MESSAGE. */
+export function openPackage(
+  sid: SessionId,
+  envelope: Uint8Array,
+  deps: Pick<MachineDeps, 'clusterId' | 'open'>,
+): Received<PackageMessage> {
+  const received = openMessage(sid, envelope, deps);
+  const { message: opened } = received;
+  if (opened.kind !== 'package' && opened.kind !== 'pooled') {
+    throw new BzzzError('BAD_MESSAGE', `expected a package, found a ${opened.kind}`);
+  }
+  return { ...received, message: opened };
 }
 
 const isKind = <K extends SigningMessage['kind']>(

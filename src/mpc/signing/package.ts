@@ -7,8 +7,8 @@
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import { taggedHash, toHex, utf8Bytes } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
-import { type MessageOf, openKind, type Received } from './messages.ts';
-import type { Attempt, Commitment, Session, SigningDeps, Slot } from './types.ts';
+import { type MessageOf, openKind, type PackageMessage, type Received } from './messages.ts';
+import type { Attempt, Commitment, Session, SignedCommitment, SigningDeps, Slot } from './types.ts';
 import { compareSlots } from './vault.ts';
 
 /** A package that holds, or the reason why it breaks the rules. */
@@ -17,7 +17,10 @@ export type PackageReading =
   | { readonly ok: false; readonly reason: string };
 
 /** The slot that a driver speaks of. */
-export const slotOf = ({ author, message }: Received<MessageOf<'package' | 'commitRequest'>>) =>
+export const slotOf = ({
+  author,
+  message,
+}: Received<PackageMessage | MessageOf<'commitRequest' | 'spent'>>) =>
   ({ driver: author, boot: message.boot, counter: message.counter }) satisfies Slot;
 
 /**
@@ -28,7 +31,7 @@ export const attemptId = (sid: SessionId, driver: PeerId, payload: Uint8Array): 
   toHex(taggedHash('bzzz/sign/attempt/1', utf8Bytes(sid), utf8Bytes(driver), payload));
 
 /** Hex id of the attempt of a received package. */
-export const packageId = ({ author, message, payload }: Received<MessageOf<'package'>>): string =>
+export const packageId = ({ author, message, payload }: Received<PackageMessage>): string =>
   attemptId(message.sid, author, payload);
 
 /**
@@ -42,7 +45,7 @@ export function readCommitment(
   received: Received<MessageOf<'commitment'>>,
 ): {
   readonly slot: Slot;
-  readonly commitment: Commitment;
+  readonly commitment: SignedCommitment;
   readonly points: BzzzError | undefined;
 } {
   const { author, message, envelope } = received;
@@ -50,8 +53,10 @@ export function readCommitment(
   if (index === undefined) {
     throw new BzzzError('BAD_MESSAGE', `commitment of ${author}, who holds no share`);
   }
-  const { driver, boot, counter, holderBoot, hiding, binding } = message;
-  const commitment: Commitment = { author, index, holderBoot, hiding, binding, envelope };
+  const { driver, boot, counter, holderBoot, hiding, binding, proof } = message;
+  const commitment: SignedCommitment = {
+    ...{ author, index, holderBoot, hiding, binding, proof, envelope },
+  };
   return {
     slot: { driver, boot, counter },
     commitment,
@@ -60,25 +65,31 @@ export function readCommitment(
 }
 
 /**
- * Reads a package: exactly threshold-many commitments, each signed by a holder for this very slot,
- * in strictly ascending index order. Every party comes to the same answer.
+ * Reads a package: exactly threshold-many commitments of holders, in strictly ascending index
+ * order, each signed for this very slot or exchanged ahead. Every party comes to the same answer.
+ *
+ * Whether a commitment that was exchanged ahead is its holder's, only that holder can tell. A
+ * driver that lies about it spoils its own attempt and nothing else: the binding factors cover the
+ * whole list, and the share of that holder never comes.
  */
 export function readPackage(
   session: Session,
   deps: SigningDeps,
-  received: Received<MessageOf<'package'>>,
+  received: Received<PackageMessage>,
 ): PackageReading {
-  const { commitments } = received.message;
+  const { message } = received;
   const { threshold } = session.start.key;
-  if (commitments.length !== threshold) {
-    return { ok: false, reason: `${commitments.length} commitments, not ${threshold}` };
+  const count = message.kind === 'pooled' ? message.pairs.length : message.commitments.length;
+  if (count !== threshold) {
+    return { ok: false, reason: `${count} commitments, not ${threshold}` };
   }
   const slot = slotOf(received);
-  const members: Commitment[] = [];
+  let members: readonly Commitment[];
   try {
-    for (const envelope of commitments) {
-      members.push(readMember(session, deps, slot, envelope));
-    }
+    members =
+      message.kind === 'pooled'
+        ? message.pairs.map((pair) => readPair(session, deps, pair))
+        : message.commitments.map((envelope) => readMember(session, deps, slot, envelope));
   } catch (error) {
     if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
     return { ok: false, reason: error.message };
@@ -99,6 +110,20 @@ function readMember(session: Session, deps: SigningDeps, slot: Slot, envelope: U
     throw new BzzzError('BAD_MESSAGE', `commitment of ${received.author} for another attempt`);
   }
   return read.commitment;
+}
+
+function readPair(
+  session: Session,
+  deps: SigningDeps,
+  { holder, boot, seq, hiding, binding, proof }: MessageOf<'pooled'>['pairs'][number],
+): Commitment {
+  const index = session.holders.get(holder);
+  if (index === undefined) {
+    throw new BzzzError('BAD_MESSAGE', `commitment of ${holder}, who holds no share`);
+  }
+  const commitment = { author: holder, index, holderBoot: boot, seq, hiding, binding, proof };
+  deps.suite.checkCommitment(commitment);
+  return commitment;
 }
 
 function pointError(deps: SigningDeps, commitment: Commitment): BzzzError | undefined {

@@ -4,22 +4,17 @@
  * @module
  */
 import type { PeerId, RequestId } from '../../base/brands.ts';
-import { compareBytes, taggedHash, utf8Bytes } from '../../base/bytes.ts';
+import { utf8Bytes } from '../../base/bytes.ts';
+import { type Ranking, rankPeers } from '../../base/rendezvous.ts';
 
-/**
- * Rendezvous hashing (Thaler and Ravishankar, 1998) of the request over the holders.
- * @returns the holders other than the proposer, rank 1 first.
- */
+const DRIVERS: Ranking = { tag: 'bzzz/sign/rank/1', first: 'smallest' };
+
+/** @returns the holders other than the proposer, rank 1 first. */
 export function rankHolders(
   requestId: RequestId,
   proposer: PeerId,
   holders: Iterable<PeerId>,
 ): readonly PeerId[] {
-  const weigh = (peer: PeerId): Uint8Array =>
-    taggedHash('bzzz/sign/rank/1', utf8Bytes(requestId), utf8Bytes(peer));
-  return [...holders]
-    .filter((peer) => peer !== proposer)
-    .map((peer) => ({ peer, weight: weigh(peer) }))
-    .sort((a, b) => compareBytes(a.weight, b.weight))
-    .map(({ peer }) => peer);
+  const others = [...holders].filter((peer) => peer !== proposer);
+  return rankPeers(DRIVERS, utf8Bytes(requestId), others);
 }

@@ -6,14 +6,16 @@
 import type { PeerId } from '../../base/brands.ts';
 import { equalBytes, fromHex, toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
+import type { TakenPair } from '../nonces/types.ts';
+import type { NonceCommitment } from '../suites/types.ts';
 import { noteProgress } from './commit.ts';
 import { type Context, canSign, clearTimer, event, send, setTimer } from './draft.ts';
 import { accuse } from './evidence.ts';
 import { releaseSignature } from './finish.ts';
-import type { MessageOf, Received } from './messages.ts';
+import type { MessageOf, PackageMessage, Received } from './messages.ts';
 import { packageId, readPackage, slotOf } from './package.ts';
-import type { Attempt, SignedShare } from './types.ts';
-import { type CommittedNonces, compareSlots } from './vault.ts';
+import type { Attempt, SignedShare, Slot } from './types.ts';
+import { compareSlots } from './vault.ts';
 
 /** Shares kept per party for packages that have not come yet. */
 const EARLY_SHARES = 4;
@@ -22,20 +24,24 @@ const ATTEMPTS_PER_DRIVER = 2;
 /**
  * Signs for a driver. The nonces leave the vault before anything looks at the package: whatever it
  * turns out to be, they serve at most one share (N1, N2).
+ *
+ * A pair that was exchanged ahead may be gone without anybody's fault: a restart, a stock that ran
+ * over. Then the driver is told, and goes on another way.
  * @throws BAD_MESSAGE: no unused commitment for it, or not this party's own commitment.
  */
-export function onPackage(context: Context, received: Received<MessageOf<'package'>>): void {
+export function onPackage(context: Context, received: Received<PackageMessage>): void {
   const { state, deps } = context;
   const slot = slotOf(received);
   if (state.supersededBy !== undefined) {
     send(context, [received.author], { kind: 'superseded', by: state.supersededBy });
     return;
   }
-  const entry = state.vault.take(slot);
+  const { entry, use } = takeNonces(context, slot, received);
   const known = [...state.attempts.values()].find(
     (one) => one.slot.driver === slot.driver && compareSlots(one.slot, slot) === 0,
   );
   if (known !== undefined) {
+    if (entry !== undefined) deps.suite.wipeNonces(entry.nonces);
     if (known.id === packageId(received)) throw refusal('package seen before');
     accuse(context, { fault: 'twoPackages', first: known.envelope, second: received.envelope });
     return;
@@ -46,26 +52,74 @@ export function onPackage(context: Context, received: Received<MessageOf<'packag
     accuse(context, { fault: 'badPackage', package: received.envelope });
     return;
   }
-  if (entry === undefined) throw refusal('no unused commitment for this package');
+  if (entry === undefined) {
+    onNothing(context, received, use);
+    return;
+  }
   adoptAttempt(context, reading.attempt);
   noteProgress(context, slot, 'package');
   signShare(context, reading.attempt, entry);
 }
 
-/** Signs for this party's own package. */
-export function onSignOwn(context: Context, id: string): void {
-  const { state } = context;
-  const attempt = state.attempts.get(id);
-  if (attempt === undefined || !canSign(context)) return;
-  const entry = state.vault.take(attempt.slot);
-  if (entry !== undefined) signShare(context, attempt, entry);
+interface Nonces {
+  readonly entry: TakenPair | undefined;
+  /** The package that spent the pair before. */
+  readonly use: Uint8Array | undefined;
 }
 
-function signShare(context: Context, attempt: Attempt, entry: CommittedNonces): void {
+/** This party's nonces for a package, wherever they wait. They are gone from there afterwards. */
+function takeNonces(
+  { state, deps }: Context,
+  slot: Slot,
+  { message, envelope }: Received<PackageMessage>,
+): Nonces {
+  if (message.kind === 'package') return { entry: state.vault.take(slot), use: undefined };
+  const own = message.pairs.find(({ holder }) => holder === deps.self);
+  const mine = own !== undefined && own.boot === state.session.start.boot;
+  const taken = mine ? deps.nonces?.take(slot.driver, own.seq, envelope) : undefined;
+  return {
+    entry: taken?.found === 'pair' ? taken.pair : undefined,
+    use: taken?.found === 'use' ? taken.package : undefined,
+  };
+}
+
+/** There is no pair for a package: it was used before, or it is lost. */
+function onNothing(
+  context: Context,
+  { message, author, envelope }: Received<PackageMessage>,
+  use: Uint8Array | undefined,
+): void {
+  if (message.kind === 'package') throw refusal('no unused commitment for this package');
+  if (use === undefined) {
+    const { boot, counter } = message;
+    send(context, [author], { kind: 'spent', boot, counter });
+  } else if (equalBytes(use, envelope)) {
+    throw refusal('package seen before');
+  } else {
+    accuse(context, { fault: 'twoUses', first: use, second: envelope });
+  }
+}
+
+/** Signs for this party's own package. */
+export function onSignOwn(context: Context, id: string): void {
+  const { state, deps } = context;
+  const attempt = state.attempts.get(id);
+  if (attempt === undefined || !canSign(context)) return;
+  const seq = attempt.members.find(({ author }) => author === deps.self)?.seq;
+  if (seq === undefined) {
+    const entry = state.vault.take(attempt.slot);
+    if (entry !== undefined) signShare(context, attempt, entry);
+    return;
+  }
+  const taken = deps.nonces?.take(deps.self, seq, attempt.envelope);
+  if (taken?.found === 'pair') signShare(context, attempt, taken.pair);
+}
+
+function signShare(context: Context, attempt: Attempt, entry: TakenPair): void {
   const { state, deps } = context;
   const { key, share, message } = state.session.start;
   const own = attempt.members.find(({ author }) => author === deps.self);
-  const exact = own !== undefined && equalBytes(own.envelope, entry.envelope);
+  const exact = own !== undefined && isSame(own, entry.commitment);
   if (!exact || share === undefined || !canSign(context)) {
     deps.suite.wipeNonces(entry.nonces);
     throw refusal("the package lacks this party's own commitment");
@@ -78,6 +132,9 @@ function signShare(context: Context, attempt: Attempt, entry: CommittedNonces): 
   event(context, 'share', { attempt: attempt.id });
   addShare(context, attempt.id, own.index, { share: bytes, envelope });
 }
+
+const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>
+  equalBytes(a.hiding, b.hiding) && equalBytes(a.binding, b.binding);
 
 /** Takes a share; before its package has come it is kept aside. @throws BAD_MESSAGE. */
 export function onShare(context: Context, received: Received<MessageOf<'share'>>): void {

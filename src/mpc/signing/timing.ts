@@ -8,6 +8,8 @@
 export interface SigningTiming {
   /** The holder at rank r drives after r times this without progress. */
   readonly rankMs: number;
+  /** The same, once the stream to the driver has closed. */
+  readonly goneMs: number;
   /** A driver asks again those who have not committed; doubled each time, up to `retryMaxMs`. */
   readonly askMs: number;
   /** A driver waits this long for the shares of an attempt; half as long again each time. */
@@ -25,6 +27,7 @@ export interface SigningTiming {
 /** The timing of a LAN. */
 export const SIGNING_TIMING: SigningTiming = {
   rankMs: 500,
+  goneMs: 50,
   askMs: 100,
   sharesMs: 300,
   retryMaxMs: 2_000,

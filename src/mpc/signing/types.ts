@@ -22,6 +22,7 @@
  */
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import type { ErrorCode } from '../../base/errors.ts';
+import type { NoncePort } from '../nonces/types.ts';
 import type { VerifiedResult } from '../result.ts';
 import type { NonceCommitment, Suite } from '../suites/types.ts';
 import type {
@@ -45,7 +46,10 @@ export interface SigningStart {
   readonly sealed: SealedProposal<SignProposal>;
   readonly key: KeyInfo;
   readonly message: Uint8Array;
-  /** Absent on a proposer that holds none. The shell owns and wipes it. */
+  /**
+   * Absent on a proposer that holds none, and on a holder that waits for its operator. The shell
+   * owns and wipes it.
+   */
   readonly share?: KeyShare;
   /** The node's durable boot counter. */
   readonly boot: number;
@@ -57,6 +61,8 @@ export interface SigningStart {
 export interface SigningDeps extends MachineDeps {
   readonly suite: Suite;
   readonly timing: SigningTiming;
+  /** Commitments that were exchanged ahead; absent without a share. */
+  readonly nonces?: NoncePort;
 }
 
 /** One attempt of one driver. A commitment is made for one slot. */
@@ -66,10 +72,16 @@ export interface Slot {
   readonly counter: number;
 }
 
-/** A signed commitment of a holder, its points checked. */
+/** A commitment of a holder, its points checked. */
 export interface Commitment extends NonceCommitment {
   readonly author: PeerId;
   readonly holderBoot: number;
+  /** The number of a pair that was exchanged ahead; absent when it was made for this attempt. */
+  readonly seq?: number;
+}
+
+/** A commitment that was made for one slot, as its holder signed it. */
+export interface SignedCommitment extends Commitment {
   readonly envelope: Uint8Array;
 }
 
@@ -99,13 +111,22 @@ export interface EarlyShare extends SignedShare {
   readonly attempt: string;
 }
 
+/** Why a holder does not sign. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  /** Which rule of its policy said no. */
+  readonly rule?: string;
+  /** In its operator's or program's words, at most 256 characters. */
+  readonly reason?: string;
+}
+
 /** This party's work as a driver. */
 export interface Drive {
   readonly slot: Slot;
-  /** The commit request as signed, for asking again. */
-  readonly request: Uint8Array;
+  /** The commit request as signed, for asking again; absent when none was needed. */
+  readonly request: Uint8Array | undefined;
   /** The first valid commitment of each holder, in order of arrival. */
-  readonly commitments: ReadonlyMap<PeerId, Commitment>;
+  readonly commitments: ReadonlyMap<PeerId, SignedCommitment>;
   /** Until the next look, in ms. */
   readonly waitMs: number;
   /** Set once the package is out. */
@@ -142,7 +163,7 @@ export interface SigningState {
   /** Packages seen; the number of attempts that a result reports. */
   readonly packages: number;
   readonly early: ReadonlyMap<PeerId, readonly EarlyShare[]>;
-  readonly refused: ReadonlyMap<PeerId, ErrorCode>;
+  readonly refused: ReadonlyMap<PeerId, Refusal>;
   readonly culprits: ReadonlyMap<PeerId, Fault>;
   /** Committed or asked, and not heard of since; asked again, but taken last. */
   readonly silent: ReadonlySet<PeerId>;
@@ -170,13 +191,17 @@ export type SigningInput =
   | SessionInput
   /** Returned by the shell for the effect of the same name. */
   | { readonly type: 'signOwn'; readonly attempt: string }
+  /** The last stream to a peer was lost. It may come back. */
+  | { readonly type: 'gone'; readonly peer: PeerId }
   /** The arbiter lets another session of this request go first. */
   | { readonly type: 'superseded'; readonly by: SessionId }
   | { readonly type: 'resumed' }
   /** This node will not sign: policy, an operator, draining. */
-  | { readonly type: 'withdraw'; readonly code: ErrorCode }
+  | ({ readonly type: 'withdraw' } & Refusal)
+  /** The operator of this node said yes: from now on it may sign. */
+  | { readonly type: 'approved'; readonly share: KeyShare }
   /** A holder answered the proposal itself with a refusal; `from` was authenticated. */
-  | { readonly type: 'refused'; readonly from: PeerId; readonly code: ErrorCode }
+  | ({ readonly type: 'refused'; readonly from: PeerId } & Refusal)
   /** A sealed result of this request from elsewhere: another session, the record store. */
   | { readonly type: 'result'; readonly record: Uint8Array };
 
@@ -191,7 +216,7 @@ export type SigningEffect =
   /** A share is about to leave; the arbiter must know before the next input is fed. */
   | { readonly type: 'released' }
   /** A valid result of this request, the best so far. To be stored and published. */
-  | { readonly type: 'record'; readonly author: PeerId; readonly record: Uint8Array }
+  | { readonly type: 'record'; readonly result: VerifiedResult }
   /** A message that was refused, blaming nobody. For a log line and a counter; no progress. */
   | { readonly type: 'ignored'; readonly from: PeerId; readonly reason: string }
   | { readonly type: 'done'; readonly outcome: SigningOutcome };
@@ -205,6 +230,7 @@ export const SIGNING_EVENTS = [
   'driving',
   'package',
   'share',
+  'approved',
   'refused',
   'culprit',
   'superseded',

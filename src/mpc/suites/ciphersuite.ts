@@ -14,6 +14,8 @@ export interface Ciphersuite<P extends FROSTPoint<P>> {
   readonly name: SuiteName;
   readonly group: Group<P>;
   readonly frost: FROST;
+  /** The challenge of RFC 9591 §4.6 for a group commitment and a normalised group key. */
+  challenge(nonce: P, groupKey: P, message: Uint8Array): bigint;
   /** What a suite does to the summed commitments: the Taproot tweak, or nothing. */
   adjustOutcome(commitments: readonly P[]): readonly P[];
   encodeSignature(nonce: P, response: Uint8Array): Uint8Array;

@@ -6,10 +6,13 @@
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { createFROST } from '@noble/curves/abstract/frost.js';
 import { ed25519 } from '@noble/curves/ed25519.js';
+import { BoundedMap } from '../../base/bounded.ts';
+import { toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
+import { rfcChallenge } from './terms.ts';
 import type { KeyFormat, Suite } from './types.ts';
 
 const CONTEXT = 'FROST-ED25519-SHA512-v1';
@@ -42,6 +45,11 @@ const group: Group<EdwardsPoint> = {
   },
   proofPointBytes: 32,
   decodeProofPoint: (bytes) => decodePoint(group, 'proof', bytes),
+  clearing: {
+    eighth: Point.Fn.inv(8n),
+    decode: (bytes) => ed25519.Point.fromBytes(bytes),
+    remember: (point) => decodeOnce.remember(point),
+  },
   normalise: (groupKey) => groupKey,
 };
 
@@ -50,9 +58,17 @@ const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
 const spki = (groupKey: Uint8Array): Buffer => Buffer.concat([SPKI_PREFIX, groupKey]);
 
+/** Importing a key takes half as long as a verification. */
+const imported = new BoundedMap<string, KeyObject>(64);
+
 function keyObject(groupKey: Uint8Array): KeyObject | undefined {
   if (groupKey.length !== 32) return undefined;
-  return createPublicKey({ key: spki(groupKey), format: 'der', type: 'spki' });
+  const name = toHex(groupKey);
+  const known = imported.get(name);
+  if (known !== undefined) return known;
+  const key = createPublicKey({ key: spki(groupKey), format: 'der', type: 'spki' });
+  imported.set(name, key);
+  return key;
 }
 
 /** RFC 4253 §6.6 and RFC 8709 §4: each string behind its length. */
@@ -80,6 +96,8 @@ export const ed25519Suite: Suite = createSuite<EdwardsPoint>({
   // As the library's `ed25519_FROST`, which validates the subgroup a second time in a hook; H2 is
   // the plain challenge of RFC 8032.
   frost: createFROST({ name: CONTEXT, Point, hash: sha512, H2: '' }),
+  // H2 is the plain challenge of RFC 8032.
+  challenge: rfcChallenge(group, ''),
   adjustOutcome: (commitments) => commitments,
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([nonce.toBytes(), response])),
   verify(groupKey, message, signature) {

@@ -7,6 +7,7 @@
 import type { FROSTPoint } from '@noble/curves/abstract/frost.js';
 import type { Ciphersuite } from './ciphersuite.ts';
 import { keyGeneration } from './dkg.ts';
+import { interpolating } from './interpolating.ts';
 import { repairing } from './repairing.ts';
 import { resharing } from './resharing.ts';
 import { signing } from './signing.ts';
@@ -22,6 +23,7 @@ export function createSuite<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Sui
     ...signing(parts),
     ...resharing(parts),
     ...repairing(parts),
+    ...interpolating(parts),
     verify,
     publicKeyBytes,
     exportKey,

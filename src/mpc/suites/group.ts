@@ -6,9 +6,10 @@
  */
 import { mulAddUnsafe } from '@noble/curves/abstract/curve.js';
 import type { FROSTPoint, FROSTPointConstructor } from '@noble/curves/abstract/frost.js';
-import { equalBytes, utf8Bytes } from '../../base/bytes.ts';
+import { equalBytes } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
-import type { DkgRound1, NonceCommitment } from './types.ts';
+import type { Clearing } from './clearing.ts';
+import type { DkgRound1 } from './types.ts';
 
 /** One prime-order group with the hashes of its ciphersuite (RFC 9591 §6). */
 export interface Group<P extends FROSTPoint<P>> {
@@ -23,6 +24,8 @@ export interface Group<P extends FROSTPoint<P>> {
   /** The nonce point of a proof, as it stands in front of the proof's scalar. */
   readonly proofPointBytes: number;
   decodeProofPoint(bytes: Uint8Array): P;
+  /** A curve with a cofactor may prove membership in its prime-order group; see clearing.ts. */
+  readonly clearing?: Clearing<P>;
   /** The representative of a group key that enters hashes: even Y for BIP 340, else itself. */
   normalise(groupKey: P): P;
 }
@@ -108,39 +111,4 @@ export function checkRound1<P extends FROSTPoint<P>>(
   );
   const expected = Point.BASE.multiplyUnsafe(response).subtract(first.multiplyUnsafe(challenge));
   if (!expected.equals(nonce)) throw bad(`proof of knowledge does not hold for index ${index}`);
-}
-
-/**
- * The group commitment R of a signer set: RFC 9591 §4.4 (binding factors) and §4.5.
- * @throws BAD_MESSAGE: a commitment is no valid point.
- */
-export function groupCommitment<P extends FROSTPoint<P>>(
-  group: Group<P>,
-  groupKey: Uint8Array,
-  commitments: readonly NonceCommitment[],
-  message: Uint8Array,
-): P {
-  const { Fn, ZERO } = group.Point;
-  const { context } = group;
-  const rows = commitments
-    .toSorted((a, b) => a.index - b.index)
-    .map(({ index, hiding, binding }) => ({
-      id: Fn.toBytes(BigInt(index)),
-      hiding: decodePoint(group, 'hiding commitment', hiding),
-      binding: decodePoint(group, 'binding commitment', binding),
-    }));
-  const list = rows.flatMap((row) => [row.id, row.hiding.toBytes(), row.binding.toBytes()]);
-  const tagged = (tag: string, bytes: Uint8Array): Uint8Array =>
-    group.hash(Buffer.concat([utf8Bytes(context + tag), bytes]));
-  const prefix = Buffer.concat([
-    group.normalise(decodePoint(group, 'group key', groupKey)).toBytes(),
-    tagged('msg', message),
-    tagged('com', Buffer.concat(list)),
-  ]);
-  const factors = rows.map((row) =>
-    group.hashToScalar(`${context}rho`, Buffer.concat([prefix, row.id])),
-  );
-  const hidings = rows.reduce((sum, row) => sum.add(row.hiding), ZERO);
-  const bindings = rows.map((row) => row.binding);
-  return hidings.add(mulAddUnsafe(group.Point, bindings, factors));
 }

@@ -17,6 +17,13 @@ export interface MemoPoint {
  */
 export const MEMO_POINTS = 2_048;
 
+/** A decoder with a memory. */
+export interface MemoDecoder<P> {
+  (bytes: Uint8Array): P;
+  /** Remembers a point that is known to lie in the prime-order group. */
+  remember(point: P): void;
+}
+
 /**
  * Wraps `decode` with a least-recently-used table. A point that comes back answers
  * `isTorsionFree()` and `toBytes()` from memory; everything else is the library's own point.
@@ -25,9 +32,16 @@ export const MEMO_POINTS = 2_048;
 export function memoiseDecoding<P extends MemoPoint>(
   decode: (bytes: Uint8Array) => P,
   limit: number = MEMO_POINTS,
-): (bytes: Uint8Array) => P {
+): MemoDecoder<P> {
   const known = new Map<string, P>();
-  return (bytes) => {
+  const keep = (name: string, point: P): void => {
+    known.set(name, point);
+    for (const oldest of known.keys()) {
+      if (known.size <= limit) break;
+      known.delete(oldest);
+    }
+  };
+  const decoder = (bytes: Uint8Array): P => {
     const name = Buffer.from(bytes).toString('latin1');
     const hit = known.get(name);
     if (hit !== undefined) {
@@ -35,19 +49,21 @@ export function memoiseDecoding<P extends MemoPoint>(
       known.set(name, hit);
       return hit;
     }
-    const point = remember(decode(bytes));
-    known.set(name, point);
-    for (const oldest of known.keys()) {
-      if (known.size <= limit) break;
-      known.delete(oldest);
-    }
+    const decoded = decode(bytes);
+    const point = withAnswers(decoded, decoded.isTorsionFree());
+    keep(name, point);
     return point;
   };
+  return Object.assign(decoder, {
+    remember(point: P) {
+      const name = Buffer.from(point.toBytes()).toString('latin1');
+      if (!known.has(name)) keep(name, withAnswers(point, true));
+    },
+  });
 }
 
 /** The library freezes its points, so the answers stand on an object that inherits from one. */
-function remember<P extends MemoPoint>(point: P): P {
-  const torsionFree = point.isTorsionFree();
+function withAnswers<P extends MemoPoint>(point: P, torsionFree: boolean): P {
   const encoded = point.toBytes();
   const long = (): Uint8Array => point.toBytes(false);
   return Object.create(point, {

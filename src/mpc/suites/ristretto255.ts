@@ -10,6 +10,7 @@ import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { littleEndian } from './plain-field.ts';
 import { ristrettoVerifier } from './plain-ristretto.ts';
+import { rfcChallenge } from './terms.ts';
 import type { Suite } from './types.ts';
 import { noStandardForm } from './weierstrass.ts';
 
@@ -38,6 +39,7 @@ export const ristretto255Suite: Suite = createSuite<Element>({
   name: 'ristretto255',
   group,
   frost: ristretto255_FROST,
+  challenge: rfcChallenge(group),
   adjustOutcome: (commitments) => commitments,
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([nonce.toBytes(), response])),
   verify: ristrettoVerifier(CONTEXT),

@@ -12,6 +12,7 @@ import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
 import type { Suite } from './types.ts';
+import { rememberValid } from './verified.ts';
 
 type KoblitzPoint = WeierstrassPoint<bigint>;
 
@@ -59,6 +60,25 @@ function tapTweak(commitments: readonly KoblitzPoint[]): readonly KoblitzPoint[]
   return side.map((point, k) => (k === 0 ? point.add(shift) : point));
 }
 
+/**
+ * BIP 341 with the empty Merkle root: the output key of an internal key, both x-only.
+ * @throws BAD_MESSAGE unless `internalKey` is the x coordinate of a point.
+ */
+export function taprootOutputKey(internalKey: Uint8Array): Uint8Array {
+  const point = decodePoint(
+    group,
+    'internal key',
+    new Uint8Array(Buffer.concat([Uint8Array.of(2), internalKey])),
+  );
+  const [output] = tapTweak([point]);
+  assert(output !== undefined, 'one point in, one out');
+  return xOnly(output);
+}
+
+/** The script that pays to an output key (BIP 341): OP_1 and 32 bytes. */
+export const taprootScript = (outputKey: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([Uint8Array.of(0x51, 0x20), outputKey]));
+
 function publicKeyBytes(groupKey: Uint8Array): Uint8Array {
   if (groupKey.length !== 33) throw new BzzzError('BAD_MESSAGE', 'group key: not 33 bytes');
   return new Uint8Array(groupKey.subarray(1));
@@ -69,12 +89,20 @@ export const secp256k1TrSuite: Suite = createSuite<KoblitzPoint>({
   name: 'secp256k1-tr',
   group,
   frost: schnorr_FROST,
+  // BIP 340: x(R), x(P) and the message behind their tag.
+  challenge(nonce, groupKey, message) {
+    const parts = [xOnly(nonce), xOnly(groupKey), new Uint8Array(message)];
+    const digest = schnorr.utils.taggedHash('BIP0340/challenge', ...parts);
+    return Point.Fn.create(BigInt(`0x${Buffer.from(digest).toString('hex')}`));
+  },
   adjustOutcome: tapTweak,
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([xOnly(nonce), response])),
-  verify: (groupKey, message, signature) =>
-    groupKey.length === 33 &&
-    signature.length === 64 &&
-    schnorr.verify(signature, message, groupKey.subarray(1)),
+  verify: rememberValid(
+    (groupKey, message, signature) =>
+      groupKey.length === 33 &&
+      signature.length === 64 &&
+      schnorr.verify(signature, message, groupKey.subarray(1)),
+  ),
   publicKeyBytes,
   exportKey(_groupKey, format) {
     throw new BzzzError('NOT_SUPPORTED', `a secp256k1-tr key has no ${format} form`, {

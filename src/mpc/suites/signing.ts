@@ -1,19 +1,22 @@
 /**
- * Signing of a suite: shares come from the library, the sum and its check are ours. Nonces stand in
- * a table of this module and leave it before they are used (N2).
+ * Signing of a suite: RFC 9591 §5, by hand on the library's points and scalars. The library's own
+ * `signShare` computes the signer's commitments and checks every point again, and its `aggregate`
+ * the group commitment once more: most of the time of a signature. The vectors of the RFC and of
+ * the Zcash Foundation hold this to the letter, and single shares are judged by the library.
+ *
+ * Nonces stand in a table of this module and leave it before they are used (N2).
  * @module
  */
-import type {
-  FROST,
-  FROSTPoint,
-  FrostPublic,
-  FrostSecret,
-  Nonces,
-} from '@noble/curves/abstract/frost.js';
+import type { FROST, FROSTPoint, FrostPublic } from '@noble/curves/abstract/frost.js';
+import { equalBytes } from '../../base/bytes.ts';
 import { assert, BzzzError } from '../../base/errors.ts';
+import type { Random } from '../../base/ports.ts';
 import type { KeyShare } from '../types.ts';
-import { type Ciphersuite, internal, rng, viewOf } from './ciphersuite.ts';
-import { decodePoint, decodeScalar, groupCommitment } from './group.ts';
+import { type Ciphersuite, internal } from './ciphersuite.ts';
+import { checkMembership, eightTimes } from './clearing.ts';
+import { decodePoint, decodeScalar } from './group.ts';
+import { lagrange } from './scalars.ts';
+import { termsOf } from './terms.ts';
 import type { Aggregate, NonceCommitment, SigningKey, SigningNonces, Suite } from './types.ts';
 
 type Signing = Pick<
@@ -21,59 +24,129 @@ type Signing = Pick<
   'commit' | 'checkCommitment' | 'wipeNonces' | 'signShare' | 'verifyShare' | 'aggregate'
 >;
 
+interface Pair {
+  /** Encoded scalars, wiped after use. */
+  readonly hiding: Uint8Array;
+  readonly binding: Uint8Array;
+  readonly commitment: NonceCommitment;
+}
+
 /** The part of the port that signs. */
 export function signing<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Signing {
   const { group, frost } = parts;
   const { Identifier } = frost;
-  const { Fn } = group.Point;
-  const nonceTable = new WeakMap<SigningNonces, Nonces>();
+  const { Point } = group;
+  const { Fn } = Point;
+  const nonceTable = new WeakMap<SigningNonces, Pair>();
   const packages = new WeakMap<SigningKey, FrostPublic>();
+  const termsFor = termsOf(group, parts.challenge);
   const publicOf = (key: SigningKey): FrostPublic => {
     const known = packages.get(key) ?? publicPackage(frost, key);
     packages.set(key, known);
     return known;
   };
-  const secretOf = ({ index, signingShare }: KeyShare): FrostSecret => ({
-    identifier: Identifier.fromNumber(index),
-    // A view of the same bytes: a copy would be one more place to wipe.
-    signingShare: viewOf(signingShare),
-  });
-  const listOf = (commitments: readonly NonceCommitment[]) =>
-    commitments.map(({ index, hiding, binding }) => ({
-      identifier: Identifier.fromNumber(index),
-      hiding,
-      binding,
-    }));
   /** Takes the pair out of the table: from here on nobody else can use it. */
-  const take = (handle: SigningNonces): Nonces | undefined => {
+  const take = (handle: SigningNonces): Pair | undefined => {
     const pair = nonceTable.get(handle);
     nonceTable.delete(handle);
     return pair;
   };
-  const forget = (pair: Nonces): void => {
+  const forget = (pair: Pair): void => {
     pair.hiding.fill(0);
     pair.binding.fill(0);
   };
+  const scalarOf = (bytes: Uint8Array): bigint => {
+    const scalar = decodeScalar(group, bytes);
+    assert(scalar !== undefined && scalar !== Fn.ZERO, 'a scalar in range');
+    return scalar;
+  };
+  /** RFC 9591 §4.1: fresh randomness and the secret, so that a bad source alone does no harm. */
+  const draw = (share: KeyShare, random: Random): bigint => {
+    const seed = Buffer.concat([random.bytes(32), share.signingShare]);
+    const nonce = group.hashToScalar(`${group.context}nonce`, seed);
+    seed.fill(0);
+    // Probability 2^-252; a zero has no commitment.
+    return nonce === Fn.ZERO ? draw(share, random) : nonce;
+  };
+  /** The point of a nonce, and the proof of its membership. Constant-time like the library. */
+  const commitTo = (nonce: bigint): { readonly bytes: Uint8Array; readonly proof: Uint8Array } => {
+    const { clearing } = group;
+    if (clearing === undefined) {
+      const point = Point.BASE.multiply(nonce);
+      return { bytes: point.toBytes(), proof: new Uint8Array() };
+    }
+    const part = Point.BASE.multiply(Fn.mul(nonce, clearing.eighth));
+    const point = eightTimes(part);
+    clearing.remember(point);
+    return { bytes: point.toBytes(), proof: part.toBytes() };
+  };
   const verifyShare: Suite['verifyShare'] = (key, commitments, message, index, share) => {
     if (decodeScalar(group, share) === undefined) return false;
+    const list = commitments.map((one) => ({
+      identifier: Identifier.fromNumber(one.index),
+      hiding: one.hiding,
+      binding: one.binding,
+    }));
     const id = Identifier.fromNumber(index);
-    return internal(() =>
-      frost.verifyShare(publicOf(key), listOf(commitments), message, id, share),
+    return internal(() => frost.verifyShare(publicOf(key), list, message, id, share));
+  };
+  /** RFC 9591 §5.2, with the signs that BIP 340 wants: R and the group key have even Y. */
+  const respond = (
+    key: SigningKey,
+    { index, signingShare }: KeyShare,
+    pair: Pair,
+    commitments: readonly NonceCommitment[],
+    message: Uint8Array,
+  ): Uint8Array => {
+    const own = commitments.find((one) => one.index === index);
+    const { commitment } = pair;
+    const exact =
+      own !== undefined &&
+      equalBytes(own.hiding, commitment.hiding) &&
+      equalBytes(own.binding, commitment.binding);
+    assert(exact, "the commitment of this signer's own nonces");
+    const { nonce, factors, challenge } = termsFor(key, commitments, message);
+    const indices = commitments.map((one) => one.index);
+    const weight = lagrange(group, indices, index, 0);
+    const factor = factors.get(index);
+    assert(factor !== undefined, 'a binding factor for each signer');
+    const secrets = Fn.add(scalarOf(pair.hiding), Fn.mul(scalarOf(pair.binding), factor));
+    const share = Fn.mul(Fn.mul(weight, scalarOf(signingShare)), challenge);
+    const groupKey = decodePoint(group, 'group key', key.groupKey);
+    return Fn.toBytes(
+      Fn.add(
+        group.normalise(nonce) === nonce ? secrets : Fn.neg(secrets),
+        group.normalise(groupKey) === groupKey ? share : Fn.neg(share),
+      ),
     );
   };
 
   return {
     commit: (share, random) =>
       internal(() => {
-        const { nonces, commitments } = frost.commit(secretOf(share), rng(random));
+        scalarOf(share.signingShare);
+        const [hiding, binding] = [draw(share, random), draw(share, random)];
+        const [d, e] = [commitTo(hiding), commitTo(binding)];
+        const proof = new Uint8Array([...d.proof, ...e.proof]);
+        const commitment = { index: share.index, hiding: d.bytes, binding: e.bytes, proof };
         const handle: SigningNonces = Object.freeze({ secret: 'nonces' });
-        nonceTable.set(handle, nonces);
-        const { hiding, binding } = commitments;
-        return { nonces: handle, commitment: { index: share.index, hiding, binding } };
+        const pair = { hiding: Fn.toBytes(hiding), binding: Fn.toBytes(binding), commitment };
+        nonceTable.set(handle, pair);
+        return { nonces: handle, commitment };
       }),
-    checkCommitment({ hiding, binding }) {
-      decodePoint(group, 'hiding commitment', hiding);
-      decodePoint(group, 'binding commitment', binding);
+    checkCommitment({ hiding, binding, proof }) {
+      const { clearing, pointBytes } = group;
+      if (clearing === undefined || proof === undefined || proof.length === 0) {
+        decodePoint(group, 'hiding commitment', hiding);
+        decodePoint(group, 'binding commitment', binding);
+        return;
+      }
+      if (proof.length !== 2 * pointBytes) {
+        throw new BzzzError('BAD_MESSAGE', `proof of membership: ${proof.length} bytes`);
+      }
+      const [first, second] = [proof.subarray(0, pointBytes), proof.subarray(pointBytes)];
+      checkMembership(clearing, 'hiding commitment', hiding, first);
+      checkMembership(clearing, 'binding commitment', binding, second);
     },
     wipeNonces(handle) {
       const pair = take(handle);
@@ -83,9 +156,7 @@ export function signing<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Signing
       const pair = take(handle);
       if (pair === undefined) throw new BzzzError('INTERNAL', 'the nonces were used before');
       try {
-        return internal(() =>
-          frost.signShare(secretOf(share), publicOf(key), pair, listOf(commitments), message),
-        );
+        return internal(() => respond(key, share, pair, commitments, message));
       } finally {
         forget(pair);
       }
@@ -100,7 +171,7 @@ export function signing<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Signing
       const scalars = [...shares.values()].map((share) => decodeScalar(group, share));
       if (!scalars.includes(undefined)) {
         const sum = scalars.reduce<bigint>((z, share) => Fn.add(z, share ?? 0n), Fn.ZERO);
-        const nonce = groupCommitment(group, key.groupKey, commitments, message);
+        const { nonce } = termsFor(key, commitments, message);
         const signature = parts.encodeSignature(nonce, Fn.toBytes(sum));
         if (parts.verify(key.groupKey, message, signature)) return { ok: true, signature };
       }

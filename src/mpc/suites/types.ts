@@ -60,6 +60,11 @@ export interface NonceCommitment {
   readonly index: number;
   readonly hiding: Uint8Array;
   readonly binding: Uint8Array;
+  /**
+   * Proofs that both points lie in the prime-order group, one after the other; see clearing.ts.
+   * Empty or absent where the suite needs none, or where nobody gave one: then the check is slow.
+   */
+  readonly proof?: Uint8Array;
 }
 
 /** A signature that verified, or the signers of bad shares. Nothing else is wrong when it fails. */
@@ -220,6 +225,14 @@ export interface Suite {
   repairSigma(deltas: ReadonlyMap<number, Uint8Array>): Uint8Array;
   /** The share again. @throws BAD_MESSAGE: the sigmas, by helper, are not those of this share. */
   repairFinish(key: SigningKey, lost: number, sigmas: ReadonlyMap<number, Uint8Array>): KeyShare;
+
+  // -- a key from elsewhere, see interpolating.ts
+
+  /**
+   * The public half of a key of which only verifying shares are known, by index - 1.
+   * @throws BAD_MESSAGE: a point, or shares that lie on no polynomial of this degree.
+   */
+  publicOfShares(threshold: number, verifyingShares: readonly Uint8Array[]): DkgPublic;
 
   // -- the key in other forms
 

@@ -14,6 +14,7 @@ import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
 import { type WeierstrassCurve, weierstrassVerifier } from './plain-weierstrass.ts';
+import { rfcChallenge } from './terms.ts';
 import type { Suite } from './types.ts';
 
 type Point = WeierstrassPoint<bigint>;
@@ -59,10 +60,12 @@ function groupOf({ context, Point: Curve, hasher }: Parts): Group<Point> {
 
 function weierstrassSuite(parts: Parts): Suite {
   const { name, frost, curve, context } = parts;
+  const group = groupOf(parts);
   return createSuite<Point>({
     name,
-    group: groupOf(parts),
+    group,
     frost,
+    challenge: rfcChallenge(group),
     adjustOutcome: (commitments) => commitments,
     encodeSignature: (nonce, response) =>
       new Uint8Array(Buffer.concat([nonce.toBytes(), response])),

@@ -31,6 +31,8 @@ export interface Io {
 }
 
 const ANSWER_MS = 30_000;
+/** Content is hashed, cut up and held by several nodes before the answer comes. */
+const MS_PER_MIB = 2_000;
 /** `bzzz daemon & bzzz invite`: a daemon that is just starting is waited for. */
 const PATIENCE_MS = 5_000;
 /** The daemon's own time-out comes first, with the reason in it. */
@@ -92,6 +94,11 @@ export class Context {
     return ms;
   }
 
+  /** How long to wait for the answer to a call that brings so many bytes, in ms. */
+  answerMs(bytes: number): number {
+    return this.timeoutMs ?? ANSWER_MS + Math.ceil((bytes / 1_048_576) * MS_PER_MIB);
+  }
+
   /** What a call that runs a session is told, and how long to wait for its answer. */
   sessionTimes(defaultMs: number): { readonly server?: number; readonly client: number } {
     const ms = this.timeoutMs;
@@ -113,7 +120,7 @@ export class Context {
    * @param options.patient waits a moment for a daemon that is just starting.
    */
   async client(options: { readonly patient: boolean }): Promise<ControlClient> {
-    const timeoutMs = this.timeoutMs ?? ANSWER_MS;
+    const timeoutMs = this.answerMs(0);
     const { config } = await this.settings();
     return new ControlClient({
       socketPath: config.controlSocket,

@@ -195,9 +195,10 @@ class Demo {
   }
 
   async #resolveAt(observer: DemoNode, address: string): Promise<void> {
-    const found = await observer.client.call<ResolveDocument>('GET', '/v1/records/resolve', {
-      query: { address },
-    });
+    // A result is brought to its address behind the answer, by another node if its author died.
+    const found = await eventually(`${address} at the observer`, () =>
+      observer.client.call<ResolveDocument>('GET', '/v1/records/resolve', { query: { address } }),
+    );
     this.#say(
       `the observer, which took no part, resolves ${found.size} bytes from ${found.source}`,
     );

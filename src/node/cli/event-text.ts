@@ -17,6 +17,7 @@ const MEANING: Readonly<Record<string, string>> = {
   'job.adopted': 'a job of a lost host was taken over',
   'job.done': 'a job is done',
   'job.failed': 'a job failed',
+  'session.gathering': 'a key waits for parties that discovery does not find',
   'backend.switched': 'another backend serves it from here on',
   'backend.fallback': 'the network is given up for now',
   'backend.recovery': 'the network is used again',

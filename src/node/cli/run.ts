@@ -7,6 +7,7 @@ import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import type { Act } from './command.ts';
 import { binder, planned } from './command.ts';
 import { addBackends } from './commands/backends.ts';
+import { addBackup } from './commands/backup.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLeader } from './commands/leader.ts';
@@ -20,10 +21,7 @@ import type { Io } from './context.ts';
 import { failureJson, failureLines } from './failure-text.ts';
 
 /** Commands of the contract that come with later versions. */
-const PLANNED = [
-  ...['rm', 'history', 'discover', 'watch', 'audit', 'doctor', 'bundle'],
-  ...['backup', 'restore'],
-];
+const PLANNED = ['rm', 'history', 'discover', 'watch', 'audit', 'doctor', 'bundle'];
 
 /** Waits so long for what was interrupted to end by itself; the demo has daemons to stop. */
 const INTERRUPT_MS = 500;
@@ -54,6 +52,7 @@ function buildProgram(act: Act, io: Io): Command {
   addRecords(program, act);
   addJobs(program, act);
   addBackends(program, act);
+  addBackup(program, act);
   addLocal(program, act);
   for (const name of PLANNED) planned(program, name);
   return program;

@@ -16,8 +16,10 @@ import { bodyOfParts, bodyParts } from './content.ts';
 import { eventStream, parseEventId } from './event-stream.ts';
 import { type FailureContext, failureDocument, ucxiDocument } from './failure.ts';
 import { openApiDocument } from './openapi.ts';
-import type { Call, Route } from './route.ts';
+import { type Call, flagParam, type Route } from './route.ts';
 import { backendRoutes } from './routes-backends.ts';
+import { gatheringRoutes } from './routes-gatherings.ts';
+import { keyLifeRoutes } from './routes-key-life.ts';
 import { keyRoutes } from './routes-keys.ts';
 import { leaderRoutes } from './routes-leader.ts';
 import { nodeRoutes } from './routes-node.ts';
@@ -29,7 +31,9 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...rosterRoutes,
   ...leaderRoutes,
+  ...gatheringRoutes,
   ...keyRoutes,
+  ...keyLifeRoutes,
   ...recordRoutes,
   ...backendRoutes,
 ];
@@ -163,7 +167,7 @@ async function bodyOf(
 }
 
 /** @throws BAD_REQUEST naming the first field that is wrong. */
-function checked(what: string, schema: z.ZodType, value: unknown): unknown {
+function checked<T>(what: string, schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
@@ -177,7 +181,8 @@ async function serveContent(deps: AppDependencies, c: Ctx): Promise<Response> {
   try {
     const address = c.req.query('address');
     if (address === undefined) throw new BzzzError('BAD_REQUEST', 'no address is named');
-    const parts = await deps.services.read(address, signalOf(c.env.outgoing));
+    const fast = checked('query fast', flagParam, c.req.query('fast'));
+    const parts = await deps.services.read(address, signalOf(c.env.outgoing), { fast });
     return c.body(await bodyOfParts(parts), 200, { 'content-type': 'application/octet-stream' });
   } catch (thrown) {
     return refuse(deps, c, toBzzzError(thrown), at);

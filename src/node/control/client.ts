@@ -76,21 +76,30 @@ export class ControlClient {
   }
 
   /**
-   * The octets that a route answers with, as they come. A slow reader makes the daemon wait.
+   * The octets that a route answers with, as they come. A slow reader makes the daemon wait; the
+   * time runs anew for each part.
    * @throws as `call`; DAEMON_UNREACHABLE also when the answer breaks off.
    */
   async *octets(path: string, call: ClientCall = {}): AsyncGenerator<Uint8Array> {
     const limitMs = call.timeoutMs ?? this.#options.timeoutMs;
-    const timeout = AbortSignal.timeout(limitMs);
-    const signal = AbortSignal.any([timeout, ...this.#own()]);
+    const silence = new AbortController();
+    const wait = (): NodeJS.Timeout => setTimeout(() => silence.abort(), limitMs);
+    const signal = AbortSignal.any([silence.signal, ...this.#own()]);
+    let timer = wait();
     try {
       const response = await this.#open('GET', path, call, {}, signal);
       const status = response.statusCode ?? 0;
       if (status >= 400) throw errorOf(status, await readText(response));
-      yield* response;
+      for await (const part of response) {
+        clearTimeout(timer);
+        yield part;
+        timer = wait();
+      }
       if (!response.complete) throw new Error('the answer broke off');
     } catch (thrown) {
-      throw this.#explain(thrown, timeout, `GET ${path}`, limitMs);
+      throw this.#explain(thrown, silence.signal, `GET ${path}`, limitMs);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { contentTooLarge } from '../../base/too-large.ts';
 
 /**
  * The body of a request, to be read once. A reader that takes its time makes the client wait.
@@ -13,13 +14,13 @@ import { LIMITS } from '../../base/limits.ts';
  */
 export async function* bodyParts(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
   const declared = Number(incoming.headers['content-length'] ?? 0);
-  if (declared > LIMITS.chunkedBytes) throw tooLarge();
+  if (declared > LIMITS.chunkedBytes) throw contentTooLarge();
   let length = 0;
   try {
     // Not destroyed when the reader stops: the answer that says why goes over the same socket.
     for await (const part of incoming.iterator({ destroyOnReturn: false })) {
       length += part.length;
-      if (length > LIMITS.chunkedBytes) throw tooLarge();
+      if (length > LIMITS.chunkedBytes) throw contentTooLarge();
       yield part;
     }
   } catch (thrown) {
@@ -54,8 +55,3 @@ export async function bodyOfParts(
     { highWaterMark: 0 },
   );
 }
-
-const tooLarge = (): BzzzError =>
-  new BzzzError('TOO_LARGE', `the content is larger than ${LIMITS.chunkedBytes} bytes`, {
-    hint: 'store it elsewhere and put its digest',
-  });

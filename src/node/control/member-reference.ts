@@ -38,6 +38,10 @@ export function memberCalled(members: readonly Named[], who: string): string {
   return found.peerId;
 }
 
+/** Whether {@link memberCalled} finds anyone, one or several. */
+export const isCalled = (members: readonly Named[], who: string): boolean =>
+  !PEER_ID.test(who) && members.some((member) => member.name === who || byPart(who)(member));
+
 function byPart(who: string): (member: Named) => boolean {
   const [, head, tail] = CUT.exec(who) ?? [];
   if (head !== undefined && tail !== undefined) {

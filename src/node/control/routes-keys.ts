@@ -5,11 +5,14 @@
 import { z } from 'zod';
 import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import type { NodeServices } from '../services.ts';
+import { isCalled, memberCalled } from './member-reference.ts';
 import type { Call, Route } from './route.ts';
 import { bytesOf, countParam, flagParam, messageOf, route } from './route.ts';
 import * as s from './schemas.ts';
 
 type KeyJson = z.input<typeof s.key>;
+type ImportJson = z.input<typeof s.imported>;
 type SessionJson = z.input<typeof s.session>;
 
 /** With octets as the body, what JSON says beside the message stands in the query. */
@@ -35,11 +38,36 @@ async function sign(
       key: keyOf(body?.key ?? query.key),
       message: messageOf(call, body),
       fresh: (body?.fresh ?? false) || query.fresh,
+      ...(body?.share === undefined ? {} : { share: body.share }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     },
     signal,
   );
   return { ...result, signers: [...result.signers] };
+}
+
+/**
+ * Members by name, id or prefix. What is no member passes as it is: the node refuses it with the
+ * code that fits.
+ */
+const peersCalled = (services: NodeServices, names: readonly string[]): readonly string[] => {
+  const { members } = services.roster();
+  return names.map((name) => (isCalled(members, name) ? memberCalled(members, name) : name));
+};
+
+/** A request with its lists of members looked up. */
+function withPeers<
+  R extends {
+    readonly participants?: readonly string[];
+    readonly requesters?: readonly string[];
+  },
+>(services: NodeServices, request: R): R {
+  const { participants, requesters } = request;
+  return {
+    ...request,
+    ...(participants === undefined ? {} : { participants: peersCalled(services, participants) }),
+    ...(requesters === undefined ? {} : { requesters: peersCalled(services, requesters) }),
+  };
 }
 
 /** Keys, signatures, sessions. */
@@ -49,7 +77,8 @@ export const keyRoutes: readonly Route[] = [
     body: s.createKeyRequest,
     response: s.key,
     status: 201,
-    handle: ({ services, body, signal }) => services.createKey(body, signal) as Promise<KeyJson>,
+    handle: ({ services, body, signal }) =>
+      services.createKey(withPeers(services, body), signal) as Promise<KeyJson>,
   }),
   route('GET /v1/keys', {
     doc: 'All keys that this node knows',
@@ -69,6 +98,32 @@ export const keyRoutes: readonly Route[] = [
       format: query.format,
       text: await services.exportKey(params.name ?? '', query.format),
     }),
+  }),
+  route('POST /v1/keys/:name/share', {
+    doc: 'A delegate’s share for its operator, once: a key package; it is wiped here',
+    response: s.exportedShare,
+    handle: async ({ services, params }) => ({
+      format: 'zf-json' as const,
+      text: await services.takeShare(params.name ?? ''),
+    }),
+  }),
+  route('POST /v1/keys/:name/share-export', {
+    doc: 'This node’s own share in plain text, as a key package of the Zcash Foundation’s library',
+    response: s.exportedShare,
+    handle: async ({ services, params }) => ({
+      format: 'zf-json' as const,
+      text: await services.exportShare(params.name ?? ''),
+    }),
+  }),
+  route('POST /v1/keys/import', {
+    doc: 'Brings this node’s share of a key from elsewhere; the last to do so makes it known',
+    body: s.importKeyRequest,
+    response: s.imported,
+    handle: ({ services, body, signal }) =>
+      services.importKey(
+        withPeers(services, body),
+        signal,
+      ) as Promise<unknown> as Promise<ImportJson>,
   }),
   route('POST /v1/keys/:name/verify', {
     doc: 'Verifies a signature; the message also as octets, with ?signature=HEX',
@@ -107,5 +162,18 @@ export const keyRoutes: readonly Route[] = [
     response: s.session,
     handle: ({ services, params }) =>
       services.cancelSession(params.id ?? '') as Promise<SessionJson>,
+  }),
+  route('POST /v1/sessions/:id/approve', {
+    doc: 'The operator lets this node sign, for a key with policy approve',
+    response: s.session,
+    handle: ({ services, params }) =>
+      services.approveSession(params.id ?? '') as Promise<SessionJson>,
+  }),
+  route('POST /v1/sessions/:id/deny', {
+    doc: 'The operator keeps this node from signing; the requester reads the reason',
+    body: s.denyRequest,
+    response: s.session,
+    handle: ({ services, params, body }) =>
+      services.denySession(params.id ?? '', body.reason) as Promise<SessionJson>,
   }),
 ];

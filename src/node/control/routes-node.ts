@@ -29,6 +29,12 @@ export const nodeRoutes: readonly Route[] = [
     response: z.array(s.setting),
     handle: ({ services }) => [...services.config()],
   }),
+  route('POST /v1/backup', {
+    doc: 'Identity, shares and certificates of this node, encrypted under a passphrase',
+    body: s.backupRequest,
+    response: s.backup,
+    handle: ({ services, body }) => services.backup(body.passphrase),
+  }),
   route('POST /v1/shutdown', {
     doc: 'Drains and stops the daemon',
     response: z.strictObject({ stopping: z.literal(true) }),

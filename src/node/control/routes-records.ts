@@ -6,10 +6,11 @@ import { z } from 'zod';
 import { toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
 import type { Route } from './route.ts';
-import { bytesOf, route } from './route.ts';
+import { bytesOf, flagParam, route } from './route.ts';
 import * as s from './schemas.ts';
 
 const byAddress = z.strictObject({ address: s.address });
+const getQuery = z.strictObject({ address: s.address, fast: flagParam });
 const putQuery = z.strictObject({
   address: s.address.optional(),
   ack: s.acknowledgement.optional(),
@@ -29,11 +30,11 @@ export const recordRoutes: readonly Route[] = [
   }),
   route('GET /v1/records/get', {
     doc: 'What stands at an address, with its bytes in hex; at most 4 MiB',
-    query: byAddress,
+    query: getQuery,
     response: s.record,
     wrapping: 'ucxi',
     handle: async ({ services, query }) => {
-      const { meta, bytes } = await services.get(query.address);
+      const { meta, bytes } = await services.get(query.address, { fast: query.fast });
       return { ...meta, holders: [...meta.holders], bytes: toHex(bytes) };
     },
   }),

@@ -7,6 +7,8 @@ import { z } from 'zod';
 import { BACKEND_SYNONYMS, BACKENDS } from '../../base/backend-words.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { JOB_KINDS, JOB_STATES, jobField } from '../../election/jobs/types.ts';
+import { APPROVAL_STATES } from '../../mpc/party/approval.ts';
+import { GATHERING_TEXT } from '../../mpc/party/gathering-token.ts';
 import { POLICIES, SUITES } from '../../mpc/types.ts';
 import { ROLES } from '../../roster/types.ts';
 
@@ -97,7 +99,7 @@ export const peer = z.strictObject({
   epoch: count.nullable(),
   term: count.nullable(),
   lag: count.nullable(),
-  sources: z.array(z.enum(['mdns', 'dht', 'bootstrap', 'announce'])),
+  sources: z.array(z.enum(['mdns', 'dht', 'bootstrap', 'announce', 'token'])),
 });
 
 export const roster = z.strictObject({
@@ -148,6 +150,11 @@ export const invitation = z.strictObject({
 
 const party = z.strictObject({ peerId, index: z.int().min(1), role });
 
+const limits = z.strictObject({
+  messageBytes: z.number().exactOptional(),
+  perMinute: z.number().exactOptional(),
+});
+
 export const key = z.strictObject({
   keyId: hex,
   name: z.string(),
@@ -159,10 +166,13 @@ export const key = z.strictObject({
   address: z.string(),
   sessionId: hex,
   createdAt: time.nullable(),
-  status: z.enum(['active', 'pending', 'public']),
+  status: z.enum(['active', 'pending', 'public', 'stale', 'lost', 'retired']),
   purpose: z.string(),
   requesters: z.array(peerId),
   policy: z.enum(POLICIES),
+  limits,
+  imported: z.boolean(),
+  taproot: z.strictObject({ outputKey: hex, scriptPubKey: hex }).exactOptional(),
 });
 
 /**
@@ -179,8 +189,50 @@ export const createKeyRequest = z.strictObject({
   purpose: z.string().max(LIMITS.purposeBytes).exactOptional(),
   requesters: z.array(reference).max(LIMITS.requesters).exactOptional(),
   policy: z.enum(POLICIES).exactOptional(),
+  limits: limits.exactOptional(),
   ephemeral: z.boolean().exactOptional(),
   timeoutMs: timeoutMs.exactOptional(),
+});
+
+export const refreshRequest = z.strictObject({ timeoutMs: timeoutMs.exactOptional() });
+export const reshareRequest = z.strictObject({
+  threshold: z.number(),
+  participants: z.array(reference).max(LIMITS.rosterMembers),
+  timeoutMs: timeoutMs.exactOptional(),
+});
+/** A key package is a few hundred bytes, a public one of 16 parties a few thousand. */
+const keyPackage = text(16_384).meta({ description: 'JSON, or hex of the binary form' });
+export const importKeyRequest = z.strictObject({
+  name: text(LIMITS.nameBytes),
+  keyPackage,
+  publicKeyPackage: keyPackage,
+  participants: z.array(reference).max(LIMITS.parties),
+  purpose: z.string().max(LIMITS.purposeBytes).exactOptional(),
+  requesters: z.array(reference).max(LIMITS.requesters).exactOptional(),
+  policy: z.enum(POLICIES).exactOptional(),
+  limits: limits.exactOptional(),
+  timeoutMs: timeoutMs.exactOptional(),
+});
+export const imported = z.strictObject({
+  state: z.enum(['done', 'waiting']),
+  waitingFor: z.array(peerId),
+  key: key.nullable(),
+});
+export const exportedShare = z.strictObject({ format: z.literal('zf-json'), text: z.string() });
+
+export const repairRequest = z.strictObject({
+  peer: reference,
+  timeoutMs: timeoutMs.exactOptional(),
+});
+export const retireRequest = z.strictObject({ wipe: z.boolean().default(false) });
+/** The passphrase is never kept, logged or answered. */
+export const backupRequest = z.strictObject({ passphrase: text(4_096) });
+export const backup = z.strictObject({
+  peerId,
+  cluster: z.string(),
+  createdAt: time,
+  shares: count,
+  backup: z.string().meta({ description: 'base64 of the encrypted file' }),
 });
 
 export const exportFormat = z.enum(['pem', 'ssh', 'zf-json']).default('pem');
@@ -194,6 +246,7 @@ export const signRequest = z.strictObject({
   message: z.string().meta({ description: 'bytes, in `encoding`' }),
   encoding,
   fresh: z.boolean().default(false),
+  share: keyPackage.optional(),
   timeoutMs: timeoutMs.optional(),
 });
 
@@ -218,9 +271,18 @@ export const verifyRequest = z.strictObject({
 });
 export const verified = z.strictObject({ valid: z.boolean() });
 
+/** Why not, in the operator's words; the requester reads it. */
+export const denyRequest = z.strictObject({
+  reason: z
+    .string()
+    .max(LIMITS.policyReasonBytes)
+    .refine((s) => !/\p{C}/u.test(s), 'control characters')
+    .default(''),
+});
+
 export const session = z.strictObject({
   sessionId: hex,
-  kind: z.enum(['keygen', 'sign']),
+  kind: z.enum(['keygen', 'sign', 'reshare', 'repair']),
   state: z.string(),
   keyId: hex.optional(),
   initiator: peerId,
@@ -231,7 +293,40 @@ export const session = z.strictObject({
   endedAt: time.optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
   culprits: z.array(peerId).optional(),
+  approval: z
+    .strictObject({
+      state: z.enum(APPROVAL_STATES),
+      key: z.string(),
+      purpose: z.string(),
+      requester: peerId,
+      messageHash: hex,
+      messageSize: count,
+      reason: z.string().optional(),
+    })
+    .optional(),
   events: z.array(z.strictObject({ author: z.string(), kind: z.string(), time })),
+});
+
+/** A key that waits for its parties, because discovery fails. */
+export const gathering = z.strictObject({
+  name: z.string(),
+  suite: z.enum(SUITES),
+  threshold: count,
+  reason: z.string(),
+  need: count,
+  have: count,
+  joined: z.array(peerId),
+  token: z.string(),
+  expiresAt: time,
+});
+export const joinRequest = z.strictObject({ token: text(2 * GATHERING_TEXT) });
+export const joined = z.strictObject({
+  name: z.string(),
+  suite: z.enum(SUITES),
+  threshold: count,
+  proposer: peerId,
+  need: count,
+  have: count,
 });
 
 export const jobRequest = z.strictObject({

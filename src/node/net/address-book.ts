@@ -11,7 +11,7 @@ import { compareText } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
 
 /** Where an address came from, as `bzzz peers` shows it. */
-export const SOURCES = ['mdns', 'dht', 'bootstrap', 'announce'] as const;
+export const SOURCES = ['mdns', 'dht', 'bootstrap', 'announce', 'token'] as const;
 export type Source = (typeof SOURCES)[number];
 
 interface Known {

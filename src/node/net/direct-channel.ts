@@ -70,6 +70,12 @@ const STEADY_MS = 2_000;
 /** The larger id leaves the smaller one this much time to open first. */
 const YIELD_MS = 300;
 const LINKS = 4;
+/** An acknowledgement waits so long, in ms, for a frame that it can travel with. */
+const ACK_MS = 10;
+/** And for so many frames: the sender's queue must not fill up meanwhile. */
+const ACK_FRAMES = 32;
+/** Frames up to this size together are one write. */
+const WRITE_BYTES = 32_768;
 /** Broken streams within a minute before the connection is cut. */
 const FAULTS = 5;
 const FAULT_WINDOW_MS = 60_000;
@@ -83,7 +89,10 @@ export class DirectChannel {
   readonly #notes: DirectNotes;
   readonly #links = new Set<DirectLink>();
   readonly #born = new Map<DirectLink, number>();
-  readonly #owed = new Set<DirectLink>();
+  /** Links that wait for an acknowledgement, and how many frames it is for. */
+  readonly #owed = new Map<DirectLink, number>();
+  #ackTimer: Cancel | undefined;
+  #pumping = false;
   /** What waits for an acknowledgement, by sequence number. */
   readonly #waiting = new Map<number, { cancel: Cancel; settle: (error?: BzzzError) => void }>();
   readonly #calls = new Map<number, Call>();
@@ -183,6 +192,8 @@ export class DirectChannel {
   close(reason: BzzzError): void {
     this.#closed = reason;
     this.#cancelRetry();
+    this.#ackTimer?.();
+    this.#owed.clear();
     for (const [seq, { cancel, settle }] of [...this.#waiting]) {
       cancel();
       this.#waiting.delete(seq);
@@ -214,16 +225,37 @@ export class DirectChannel {
       settle(new BzzzError('PEER_UNREACHABLE', `${peer} did not take a message in ${ttlMs} ms`));
     });
     this.#waiting.set(seq, { cancel, settle });
-    this.#pump();
+    this.#pumpSoon();
     if (this.#current === undefined && this.#failures === 0) this.#schedule(0);
+  }
+
+  /** What is sent in one go is written in one go. */
+  #pumpSoon(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    queueMicrotask(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
   }
 
   #pump(): void {
     while (this.#current?.writable === true) {
-      const frame = this.#session.next();
-      if (frame === undefined) return;
-      this.#current.write(frame);
+      const frames = this.#nextFrames();
+      if (frames.length === 0) return;
+      this.#current.write(...this.#takeAck(this.#current), ...frames);
     }
+  }
+
+  #nextFrames(): readonly Frame[] {
+    const frames: Frame[] = [];
+    for (let size = 0; size < WRITE_BYTES; ) {
+      const frame = this.#session.next();
+      if (frame === undefined) break;
+      frames.push(frame);
+      size += sizeOf(frame);
+    }
+    return frames;
   }
 
   #settle(acked: readonly number[]): void {
@@ -240,7 +272,7 @@ export class DirectChannel {
   #frames(link: DirectLink, frames: readonly Frame[]): void {
     const { instance } = link;
     if (instance === undefined) return;
-    let taken = false;
+    let taken = 0;
     for (const frame of frames) {
       if (frame.kind === 'hello') throw new BzzzError('BAD_MESSAGE', 'a second hello');
       if (frame.kind === 'note') {
@@ -252,16 +284,16 @@ export class DirectChannel {
         this.#settle(this.#session.acknowledge(frame.seq));
       } else if (!this.#session.isNew(instance, frame.seq)) {
         this.#deps.counters.duplicates++;
-        taken = true;
+        taken++;
       } else if (this.#take(frame)) {
         this.#session.delivered(instance, frame.seq);
-        taken = true;
+        taken++;
       } else {
         this.#overloaded(link, 'work');
         return;
       }
     }
-    if (taken) this.#acknowledge(link);
+    if (taken > 0) this.#owe(link, taken);
   }
 
   #overloaded(link: DirectLink, what: string): void {
@@ -270,10 +302,28 @@ export class DirectChannel {
     link.abort(new BzzzError('TOO_LARGE', `more ${what} from ${peer} than allowed`));
   }
 
+  /** Nobody waits for an acknowledgement: it goes with the next frame, or soon by itself. */
+  #owe(link: DirectLink, frames: number): void {
+    const owed = (this.#owed.get(link) ?? 0) + frames;
+    this.#owed.set(link, owed);
+    if (owed >= ACK_FRAMES) this.#acknowledge(link);
+    else this.#ackTimer ??= this.#deps.clock.after(ACK_MS, () => this.#acknowledgeAll());
+  }
+
+  #acknowledgeAll(): void {
+    this.#ackTimer = undefined;
+    for (const link of [...this.#owed.keys()]) this.#acknowledge(link);
+  }
+
+  /** What is owed on a full link is paid when it has drained. */
   #acknowledge(link: DirectLink): void {
+    if (link.writable) link.write(...this.#takeAck(link));
+  }
+
+  /** The acknowledgement that is due on a link, if one is. */
+  #takeAck(link: DirectLink): readonly Frame[] {
     const seq = link.instance === undefined ? 0 : this.#session.received(link.instance);
-    if (!link.writable) this.#owed.add(link);
-    else if (seq > 0) link.write({ kind: 'ack', seq });
+    return this.#owed.delete(link) && seq > 0 ? [{ kind: 'ack', seq }] : [];
   }
 
   /** @returns false when there is no room for the work. */
@@ -363,7 +413,7 @@ export class DirectChannel {
   }
 
   #drained(link: DirectLink): void {
-    if (this.#owed.delete(link)) this.#acknowledge(link);
+    this.#acknowledge(link);
     if (link === this.#current) this.#pump();
   }
 

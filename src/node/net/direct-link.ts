@@ -94,8 +94,9 @@ export class DirectLink {
     return this.#instance;
   }
 
-  write(frame: Frame): void {
-    if (this.#state === 'live') this.#put(frame);
+  /** Several frames are one write: what a small frame costs is the write. */
+  write(...frames: readonly Frame[]): void {
+    if (this.#state === 'live' && frames.length > 0) this.#put(...frames);
   }
 
   /** @returns false when the stream takes no note now. */
@@ -122,9 +123,12 @@ export class DirectLink {
     this.#stream.abort(reason);
   }
 
-  #put(frame: Frame): void {
+  #put(...frames: readonly Frame[]): void {
     try {
-      this.#full = !this.#stream.send(encodeFrame(encodeDirectFrame(frame)));
+      const parts = frames.map((frame) => encodeFrame(encodeDirectFrame(frame)));
+      const [only] = parts;
+      const one = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
+      this.#full = !this.#stream.send(one);
       if (this.#full) this.#stalls();
     } catch {
       // The stream closed under our hands; its close event may be on the way or long past.

@@ -17,6 +17,7 @@ import type {
 } from '../../base/ports.ts';
 import { DirectChannel, type DirectCounters } from './direct-channel.ts';
 import type { Run } from './direct-session.ts';
+import { traceFrame } from './direct-trace.ts';
 import type { Gate } from './gate.ts';
 
 /** @property helloMs,frameMs,slowMs,reopenMs see the link, the inbox and the channel. */
@@ -120,6 +121,7 @@ export class DirectService implements Direct {
 
   async send(to: PeerId, topic: string, body: Uint8Array, ttlMs?: number): Promise<void> {
     this.#check(to, topic, body);
+    traceFrame(to, topic, body);
     await this.#channel(to).send(topic, body, ttlMs ?? LIMITS.directTtlMs);
   }
 
@@ -130,6 +132,7 @@ export class DirectService implements Direct {
     timeoutMs?: number,
   ): Promise<Uint8Array> {
     this.#check(to, topic, body);
+    traceFrame(to, topic, body);
     return this.#channel(to).request(topic, body, timeoutMs ?? LIMITS.directRequestMs);
   }
 

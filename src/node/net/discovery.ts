@@ -4,11 +4,11 @@
  *
  * Its backends differ in the sources that they listen to:
  *
- * | backend | bootstrap, peers that connect | earlier runs | mDNS, announcements, DHT |
- * | ------- | ----------------------------- | ------------ | ------------------------ |
- * | mock    | yes                           | yes          | no                       |
- * | real    | yes                           | no           | yes                      |
- * | hybrid  | yes                           | yes          | yes, until they fail     |
+ * | backend | bootstrap, tokens, peers that connect | earlier runs | mDNS, announcements, DHT |
+ * | ------- | ------------------------------------- | ------------ | ------------------------ |
+ * | mock    | yes                                   | yes          | no                       |
+ * | real    | yes                                   | no           | yes                      |
+ * | hybrid  | yes                                   | yes          | yes, until they fail     |
  *
  * When they fail, `hybrid` has the addresses that it knows tried at once, and listens for the
  * first sign of life.
@@ -18,7 +18,7 @@ import type { AbortOptions, PeerId as LibPeerId, PeerInfo } from '@libp2p/interf
 import { peerIdFromString } from '@libp2p/peer-id';
 import type { CID } from 'multiformats/cid';
 import { z } from 'zod';
-import { type Arm, BackendMeter, type HybridFigures } from '../../base/backend-meter.ts';
+import { type Arm, BackendMeter, type HybridCounts } from '../../base/backend-meter.ts';
 import type { PeerId } from '../../base/brands.ts';
 import { decode, encode, field } from '../../base/codec.ts';
 import { toBzzzError } from '../../base/errors.ts';
@@ -61,6 +61,10 @@ export interface DiscoveryDeps {
   /** `hybrid` fell back to what it knows, or came back to the live sources. */
   readonly changed?: (change: 'fallback' | 'recovery') => void;
 }
+
+/** An operator names the others, in the configuration or with a token. */
+const isLive = (source: Source | undefined): boolean =>
+  source === 'mdns' || source === 'announce' || source === 'dht';
 
 const KEY = 'addresses';
 const SAVE_MS = 1_000;
@@ -105,7 +109,7 @@ export class Discovery {
     const { backend = 'hybrid', thresholdErrors = () => 3 } = options;
     this.choice = new Switch('discovery', { backend, percent: 100 });
     this.live = new LiveSources(thresholdErrors);
-    this.meter = new BackendMeter('discovery', () => this.#figures());
+    this.meter = new BackendMeter('discovery', () => this.#counts());
   }
 
   /** Reads the stored addresses. A record that does not hold is dropped: it is only a hint. */
@@ -142,21 +146,21 @@ export class Discovery {
 
   /** A source, or the peer itself when the source is absent, says where a peer is. */
   sighted(source: Source | undefined, peer: PeerId, addrs: readonly string[]): void {
-    const isLive = source !== undefined && source !== 'bootstrap';
-    if (isLive && this.choice.backendFor(peer) === 'mock') return;
+    if (isLive(source) && this.choice.backendFor(peer) === 'mock') return;
     this.#take(source, peer, addrs);
   }
 
   #take(source: Source | undefined, peer: PeerId, addrs: readonly string[]): void {
     if (peer === this.#options.self || this.#stopped) return;
-    if (source !== undefined && source !== 'bootstrap') this.#changed(this.live.sighted());
+    if (isLive(source)) this.#changed(this.live.sighted());
     const fresh = this.book.sighted(source, peer, addrs, this.#deps.clock.now());
     this.book.prune((other) => this.#isMember(other));
     if (fresh.length > 0) {
       this.#deps.log.debug({ peer, source, addrs: fresh }, 'new addresses of a peer');
       this.#saveSoon();
     }
-    this.#deps.found(peer, fresh.length > 0);
+    // Somebody stands there with a token, and waits: no pause after earlier failures holds it up.
+    this.#deps.found(peer, fresh.length > 0 || source === 'token');
   }
 
   /** Somebody is new in the roster, or lost: do not wait for the next sweep. */
@@ -242,13 +246,9 @@ export class Discovery {
   }
 
   /** The meter counts every sweep by itself; what is left are the falls. */
-  #figures(): HybridFigures {
-    const { failures, recoveries } = this.live;
-    return {
-      ...{ mock_requests: 0, avg_latency_mock: 0, error_rate_mock: 0 },
-      ...{ real_requests: 0, avg_latency_real: 0, error_rate_real: 0 },
-      ...{ fallback_events: failures, recovery_events: recoveries },
-    };
+  #counts(): HybridCounts {
+    const { failures: fallbacks, recoveries } = this.live;
+    return { fallbacks, recoveries };
   }
 
   async #provide(): Promise<void> {

@@ -26,6 +26,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/ports.ts';
 import type { Gate } from './gate.ts';
 import { MdnsService } from './mdns.ts';
+import { PATIENCE_MS } from './peering-core.ts';
 import { PingService } from './ping.ts';
 import type { ProtocolNames } from './protocols.ts';
 import { sendFewerWindowUpdates } from './window-updates.ts';
@@ -86,11 +87,12 @@ export async function createHost(options: HostOptions, deps: HostDeps): Promise<
       maxConnections: options.maxConnections,
       inboundConnectionThreshold: 100,
       maxIncomingPendingConnections: 100,
-      dialTimeout: 1_500,
-      addressDialTimeout: 1_000,
+      // Bounds of what peering allows a dial: it alone knows how slow a host was before.
+      dialTimeout: PATIENCE_MS.longest,
+      addressDialTimeout: PATIENCE_MS.longest,
       // Peering redials; a second component that does is a second opinion on who belongs.
       reconnectRetries: 0,
-      inboundUpgradeTimeout: 3_000,
+      inboundUpgradeTimeout: PATIENCE_MS.longest,
       outboundStreamProtocolNegotiationTimeout: 3_000,
       inboundStreamProtocolNegotiationTimeout: 3_000,
     },

@@ -11,7 +11,9 @@
  * | connected  | lost               | due after a short jitter                                  |
  * | any        | want without it    | forgotten                                                 |
  *
- * There is no last attempt.
+ * There is no last attempt. An address that takes the connection and then greets too slowly is a
+ * busy host: each such dial of a row gets twice the time of the one before, up to 10 s. Hosts that
+ * have no time left would otherwise spend it on greetings that are never finished.
  * @module
  */
 
@@ -22,6 +24,8 @@ export interface Target {
   readonly state: 'waiting' | 'dialling' | 'connected';
   /** Failures in a row. */
   readonly attempts: number;
+  /** How many of them took the connection, and did not finish greeting in time. */
+  readonly slow: number;
   /** Monotonic ms; meaningless unless waiting. */
   readonly dueAt: number;
   readonly lastDialAt: number;
@@ -37,13 +41,19 @@ export type PeeringInput = { readonly now: number } & (
   | { readonly type: 'hint'; readonly key: TargetKey; readonly fresh: boolean }
   | { readonly type: 'connected'; readonly key: TargetKey }
   | { readonly type: 'lost'; readonly key: TargetKey }
-  /** The dial failed; success is `connected`. */
-  | { readonly type: 'failed'; readonly key: TargetKey }
+  /** The dial failed; success is `connected`. `slow`: somebody was there, and took too long. */
+  | { readonly type: 'failed'; readonly key: TargetKey; readonly slow: boolean }
   | { readonly type: 'tick' }
 );
 
 export type PeeringEffect =
-  | { readonly type: 'dial'; readonly key: TargetKey; readonly attempt: number }
+  | {
+      readonly type: 'dial';
+      readonly key: TargetKey;
+      readonly attempt: number;
+      /** For each address. */
+      readonly patienceMs: number;
+    }
   /** It does not answer: no lookup should wait for it. */
   | { readonly type: 'evict'; readonly key: TargetKey }
   /** Send a tick at that instant; replaces an earlier wish. */
@@ -62,6 +72,8 @@ export interface PeeringStep {
 }
 
 export const BACKOFF_MS = { first: 500, longest: 15_000 } as const;
+/** What one address gets to connect and greet; see the head of this file. */
+export const PATIENCE_MS = { first: 1_000, longest: 10_000 } as const;
 /** Two dials of one target are at least this far apart, whatever is claimed about it. */
 export const HINT_GAP_MS = 500;
 const JITTER_MS = 50;
@@ -115,7 +127,7 @@ function moved(
   const soon = input.now + shortWait(input.key, deps);
   switch (input.type) {
     case 'connected':
-      return { ...target, state: 'connected', attempts: 0 };
+      return { ...target, state: 'connected', attempts: 0, slow: 0 };
     case 'lost':
       return target.state === 'connected' ? { ...target, state: 'waiting', dueAt: soon } : target;
     case 'hint': {
@@ -126,7 +138,9 @@ function moved(
     case 'failed': {
       if (target.state !== 'dialling') return target;
       const attempts = target.attempts + 1;
-      return { ...target, state: 'waiting', attempts, dueAt: input.now + backoff(attempts, deps) };
+      const slow = input.slow ? target.slow + 1 : 0;
+      const dueAt = input.now + backoff(attempts, deps);
+      return { ...target, state: 'waiting', attempts, slow, dueAt };
     }
   }
 }
@@ -141,7 +155,7 @@ function want(
   for (const key of wanted) {
     if (targets.has(key)) continue;
     const dueAt = input.now + shortWait(key, deps);
-    targets.set(key, { state: 'waiting', attempts: 0, dueAt, lastDialAt: -HINT_GAP_MS });
+    targets.set(key, { state: 'waiting', attempts: 0, slow: 0, dueAt, lastDialAt: -HINT_GAP_MS });
   }
 }
 
@@ -153,7 +167,8 @@ function dialDue(targets: Map<TargetKey, Target>, now: number, effects: PeeringE
   for (const [key, target] of due) {
     if (free-- <= 0) return;
     targets.set(key, { ...target, state: 'dialling', lastDialAt: now });
-    effects.push({ type: 'dial', key, attempt: target.attempts });
+    const patienceMs = Math.min(PATIENCE_MS.longest, PATIENCE_MS.first * 2 ** target.slow);
+    effects.push({ type: 'dial', key, attempt: target.attempts, patienceMs });
   }
 }
 

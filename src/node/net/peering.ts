@@ -29,7 +29,7 @@ export interface PeeringOptions {
 
 /** The parts of libp2p that peering uses. */
 export interface PeeringHost {
-  dial(to: Multiaddr | Multiaddr[], options: AbortOptions): Promise<Connection>;
+  dial(to: Multiaddr, options: AbortOptions): Promise<Connection>;
   getConnections(peer?: LibPeerId): Connection[];
   addEventListener(
     type: 'connection:open' | 'connection:close',
@@ -56,9 +56,15 @@ export interface PeeringDeps {
 
 type Event = PeeringInput extends infer I ? (I extends unknown ? Omit<I, 'now'> : never) : never;
 
+type DialEffect = Extract<PeeringEffect, { readonly type: 'dial' }>;
+
+/** What libp2p calls a connection that was taken and then came to nothing. */
+const GREETING_ERRORS: ReadonlySet<string> = new Set([
+  'EncryptionFailedError',
+  'MuxerUnavailableError',
+]);
 /** Addresses tried in one dial; the next attempt begins with the next ones. */
 const ADDRS_PER_DIAL = 4;
-const DIAL_MS = 4_000;
 const DUPLICATE_MS = 500;
 
 /** The shell around `stepPeering`. */
@@ -206,7 +212,7 @@ export class Peering {
       const ms = Math.max(1, effect.at - clock.now());
       this.#wake = clock.after(ms, () => this.#step({ type: 'tick' }));
     } else if (effect.type === 'dial') {
-      void this.#dial(effect.key, effect.attempt);
+      void this.#dial(effect);
     } else {
       const peer = this.#ownerOf(effect.key);
       if (peer === undefined) return;
@@ -216,21 +222,37 @@ export class Peering {
     }
   }
 
-  async #dial(key: TargetKey, attempt: number): Promise<void> {
-    const { host, log } = this.#deps;
+  async #dial({ key, attempt, patienceMs }: DialEffect): Promise<void> {
     const peer = key.startsWith('peer:') ? (key.slice(5) as PeerId) : undefined;
     try {
       const addrs = peer === undefined ? [multiaddr(key.slice(5))] : this.#addrsOf(peer, attempt);
-      if (addrs.length === 0) return this.#step({ type: 'failed', key });
       if (peer !== undefined) this.#dialling.add(peer);
-      const connection = await host.dial(addrs, { signal: AbortSignal.timeout(DIAL_MS) });
-      this.#answered(key, connection);
-    } catch (thrown) {
-      log.debug({ key, attempt, error: String(thrown) }, 'a dial failed');
-      this.#step({ type: 'failed', key });
+      const { connection, slow } = await this.#dialOne(addrs, { key, attempt, patienceMs });
+      if (connection === undefined) this.#step({ type: 'failed', key, slow });
+      else this.#answered(key, connection);
     } finally {
       if (peer !== undefined) this.#dialling.delete(peer);
     }
+  }
+
+  /** One address after the other. `slow`: one of them was there, and took too long. */
+  async #dialOne(
+    addrs: readonly Multiaddr[],
+    { key, attempt, patienceMs }: Omit<DialEffect, 'type'>,
+  ): Promise<{ readonly connection: Connection | undefined; readonly slow: boolean }> {
+    const { host, log } = this.#deps;
+    let slow = false;
+    for (const addr of addrs) {
+      try {
+        const signal = AbortSignal.timeout(patienceMs);
+        return { connection: await host.dial(addr, { signal }), slow };
+      } catch (thrown) {
+        const error = String(thrown);
+        log.debug({ key, addr: addr.toString(), attempt, patienceMs, error }, 'a dial failed');
+        slow ||= thrown instanceof Error && GREETING_ERRORS.has(thrown.name);
+      }
+    }
+    return { connection: undefined, slow };
   }
 
   #answered(key: TargetKey, connection: Connection): void {
@@ -243,12 +265,12 @@ export class Peering {
       if (key.startsWith('addr:')) this.#deps.entered(owner, key.slice(5));
       this.#step({ type: 'connected', key });
     } else {
-      this.#step({ type: 'failed', key });
+      this.#step({ type: 'failed', key, slow: false });
     }
   }
 
   /** A few addresses at a time, others at the next attempt: a dead one costs a second. */
-  #addrsOf(peer: PeerId, attempt: number): Multiaddr[] {
+  #addrsOf(peer: PeerId, attempt: number): readonly Multiaddr[] {
     const listed = this.#options.entrances.filter((e) => e.peerId === peer).map((e) => e.addr);
     const all = [...new Set([...this.#deps.addrs(peer), ...listed])];
     const from = all.length === 0 ? 0 : (attempt * ADDRS_PER_DIAL) % all.length;

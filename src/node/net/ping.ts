@@ -139,7 +139,10 @@ function answer(stream: Stream): void {
       stream.abort(asError(thrown));
     }
   });
-  stream.addEventListener('drain', () => stream.resume());
+  stream.addEventListener('drain', () => {
+    // A stream that closes sends what it has left, and cannot be resumed any more.
+    if (stream.status === 'open' && stream.readStatus === 'paused') stream.resume();
+  });
   stream.addEventListener('close', () => clearTimeout(idle));
   stream.addEventListener('remoteCloseWrite', () => {
     const signal = AbortSignal.timeout(PING_MS);

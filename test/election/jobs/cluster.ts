@@ -1,29 +1,19 @@
 /** Nodes with a job service in one process. Who leads is said by the test. */
-import { type ClusterId, millis, type PeerId, type Term } from '../../../src/base/brands.ts';
+import type { ClusterId, PeerId, Term } from '../../../src/base/brands.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
-import type { Clock, KeyValue, Signer } from '../../../src/base/ports.ts';
+import type { KeyValue, Signer } from '../../../src/base/ports.ts';
 import type { Executor, JobOptions } from '../../../src/election/jobs/ports.ts';
 import { JobService } from '../../../src/election/jobs/service.ts';
 import { JOB_KINDS, type JobDocument } from '../../../src/election/jobs/types.ts';
 import { MemoryNet } from '../../support/memory-net.ts';
+import { steadyClock, steadySleep } from '../../support/steady-clock.ts';
 import { memoryKeyValue, quietLogger, testRandom, testSigner } from '../../support/world.ts';
 
 export const clusterId = 'c1'.repeat(32) as ClusterId;
 
-export const systemClock: Clock = {
-  wallMs: () => Date.now(),
-  now: () => millis(performance.now()),
-  after(ms, fn) {
-    const timer = setTimeout(fn, ms);
-    timer.unref();
-    return () => clearTimeout(timer);
-  },
-};
+export const sleep = steadySleep;
 
-export const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, ms));
-
-export async function until(what: string, holds: () => boolean, limitMs = 20_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, limitMs = 60_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!holds()) {
     if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
@@ -111,7 +101,7 @@ export class JobCluster {
     const kinds = this.#setup.kinds?.(index) ?? JOB_KINDS;
     node.service = new JobService(
       {
-        ...{ self: node.peerId, clusterId, direct, signer: node.signer, clock: systemClock },
+        ...{ self: node.peerId, clusterId, direct, signer: node.signer, clock: steadyClock },
         voters: () => this.voters,
         members: () => this.nodes.map(({ peerId }) => peerId),
         leader: () => node.leader,

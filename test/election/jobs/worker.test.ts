@@ -5,8 +5,9 @@ import { BzzzError } from '../../../src/base/errors.ts';
 import { JOB_DEFAULTS } from '../../../src/election/jobs/ports.ts';
 import { type AttemptRef, type Report, TOPICS, wire } from '../../../src/election/jobs/wire.ts';
 import { JobWorker } from '../../../src/election/jobs/worker.ts';
+import { steadyClock } from '../../support/steady-clock.ts';
 import { memoryKeyValue, quietLogger, testSigner } from '../../support/world.ts';
-import { sleep, systemClock, until } from './cluster.ts';
+import { sleep, until } from './cluster.ts';
 
 let L: PeerId;
 beforeAll(async () => {
@@ -40,7 +41,7 @@ class Desk {
         if (term < desk.fenced) throw new BzzzError('STALE_TERM', 'fenced');
         desk.fenced = term;
       },
-      ...{ store: memoryKeyValue(desk.disk), clock: systemClock, logger: quietLogger },
+      ...{ store: memoryKeyValue(desk.disk), clock: steadyClock, logger: quietLogger },
       executors: {
         repair: async (_, signal, { id, attempt }) => {
           desk.runs.push(`${id}/${attempt}`);

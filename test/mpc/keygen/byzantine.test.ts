@@ -6,44 +6,31 @@ import {
   keygenDomain,
   openMessage,
   type PacketKind,
-  type Payloads,
   pack,
   type SignedKind,
-  sealMessage,
   unpack,
 } from '../../../src/mpc/keygen/messages.ts';
 import { suiteOf } from '../../../src/mpc/suites/index.ts';
 import type { Suite } from '../../../src/mpc/suites/types.ts';
+import { toyDkg } from '../../support/toy-dkg.ts';
 import { testRandom } from '../../support/world.ts';
-import { CLUSTER, keyInfoOf, Network, type Node, SIGNERS, TTL_MS, toySigner } from './network.ts';
-import { toyDkg } from './toy-dkg.ts';
+import { bringCertificate, flip, lie, said, say, tellTwoTales } from './lying.ts';
+import {
+  CLUSTER,
+  expectNoKey,
+  keyInfoOf,
+  Network,
+  type Node,
+  SIGNERS,
+  TTL_MS,
+  toySigner,
+} from './network.ts';
 
 const SEEDS = Array.from({ length: 8 }, (_, i) => i + 1);
 const toy = toyDkg();
 
 const network = (seed = 1, options: object = {}): Network =>
   new Network({ threshold: 2, parties: 4, suite: toy, seed, ...options });
-
-const said = <K extends SignedKind>(node: Node, kind: K, packet: Uint8Array) =>
-  openMessage(CLUSTER, node.deps.open, kind, unpack(packet).body);
-
-const say = <K extends SignedKind>(node: Node, kind: K, payload: Payloads[K]): Uint8Array =>
-  pack(kind, sealMessage(CLUSTER, node.deps.signer, kind, payload));
-
-/** Changes one kind of message on its way out, for some receivers. */
-function lie<K extends SignedKind>(
-  net: Network,
-  kind: K,
-  change: (payload: Payloads[K], to: number) => Payloads[K] | undefined,
-): void {
-  const liar = net.node(3);
-  liar.twist = (to, packet) => {
-    if (unpack(packet).kind !== kind) return [packet];
-    const index = net.nodes.findIndex(({ peerId }) => peerId === to) + 1;
-    const changed = change(said(liar, kind, packet).payload, index);
-    return changed === undefined ? [] : [say(liar, kind, changed)];
-  };
-}
 
 /** A packet of a kind by a party, taken from the wire. */
 function wire(net: Network, kind: SignedKind, author: number): Uint8Array {
@@ -80,26 +67,23 @@ function expectHarmless(net: Network): void {
   }
 }
 
-const flip = (bytes: Uint8Array): Uint8Array =>
-  bytes.with(bytes.length - 1, (bytes.at(-1) ?? 0) ^ 1);
-
 describe('a malicious participant (R49)', () => {
   it.each(SEEDS)(
     'gives one receiver a bad subshare: every party names the dealer (seed %i)',
     (s) => {
       const net = network(s);
-      lie(net, 'round2', (payload, to) =>
+      lie(net, net.node(3), 'round2', (payload, to) =>
         to === 1 ? { ...payload, subshare: flip(payload.subshare) } : payload,
       );
       net.start().run();
       expectCulprit(net);
-      expect(net.nodes.every(({ disk }) => disk.share === undefined)).toBe(true);
+      for (const node of net.nodes) expectNoKey(node);
     },
   );
 
   it('is named also by those who hear of it in a refusal only', () => {
     const net = network();
-    lie(net, 'round2', (payload, to) =>
+    lie(net, net.node(3), 'round2', (payload, to) =>
       to === 1 ? { ...payload, subshare: flip(payload.subshare) } : payload,
     );
     net.node(1).twist = (_to, packet) => (unpack(packet).kind === 'complaint' ? [] : [packet]);
@@ -109,7 +93,7 @@ describe('a malicious participant (R49)', () => {
 
   it('is named also when the complaint comes after the end', () => {
     const lying = network();
-    lie(lying, 'round2', (payload, to) =>
+    lie(lying, lying.node(3), 'round2', (payload, to) =>
       to === 1 ? { ...payload, subshare: flip(payload.subshare) } : payload,
     );
     lying.start().run();
@@ -130,7 +114,7 @@ describe('a malicious participant (R49)', () => {
     ['out of range', new Uint8Array(32).fill(255)],
   ])('gives a subshare that is %s', (_what, subshare) => {
     const net = network();
-    lie(net, 'round2', (payload) => ({ ...payload, subshare }));
+    lie(net, net.node(3), 'round2', (payload) => ({ ...payload, subshare }));
     net.start().run();
     expectCulprit(net);
   });
@@ -138,14 +122,16 @@ describe('a malicious participant (R49)', () => {
   it.each(SEEDS)('shows two parties different first rounds: equivocation (seed %i)', (seed) => {
     const net = network(seed);
     const other = toy.dkgRound1(3, 2, 4, testRandom('second face')).round1;
-    lie(net, 'round1', (payload, to) => (to === 2 ? { ...payload, ...other } : payload));
+    lie(net, net.node(3), 'round1', (payload, to) =>
+      to === 2 ? { ...payload, ...other } : payload,
+    );
     net.start().run();
     expectCulprit(net);
   });
 
   it.each(SEEDS)('claims to have seen another first round: nobody is blamed (seed %i)', (seed) => {
     const net = network(seed);
-    lie(net, 'echo', (payload, to) =>
+    lie(net, net.node(3), 'echo', (payload, to) =>
       to === 1 ? { ...payload, hashes: payload.hashes.with(1, new Uint8Array(32)) } : payload,
     );
     net.start().run();
@@ -160,7 +146,7 @@ describe('a malicious participant (R49)', () => {
 
   it('signs two echoes', () => {
     const net = network();
-    lie(net, 'echo', (payload, to) =>
+    lie(net, net.node(3), 'echo', (payload, to) =>
       to === 1 ? { ...payload, hashes: payload.hashes.with(1, new Uint8Array(32)) } : payload,
     );
     const twist = net.node(3).twist!;
@@ -175,7 +161,7 @@ describe('a malicious participant (R49)', () => {
     net.node(3).inbox.length = 0;
     net.settle();
     const stolen = said(net.node(1), 'round1', wire(net, 'round1', 1)).payload;
-    lie(net, 'round1', () => stolen);
+    lie(net, net.node(3), 'round1', () => stolen);
     net.node(3).inbox.push({ type: 'start' });
     net.run();
     expectCulprit(net);
@@ -188,7 +174,7 @@ describe('a malicious participant (R49)', () => {
   ])('%s the threshold', (_what, degree) => {
     const net = network();
     const random = testRandom('another degree');
-    lie(net, 'round1', (payload) => {
+    lie(net, net.node(3), 'round1', (payload) => {
       const { commitments } = toy.dkgRound1(3, degree, 4, random).round1;
       return { ...payload, commitments };
     });
@@ -200,7 +186,10 @@ describe('a malicious participant (R49)', () => {
     'attests another key: named, and nobody loses a certified key (seed %i)',
     (seed) => {
       const net = network(seed);
-      lie(net, 'statement', (payload) => ({ ...payload, groupKey: flip(payload.groupKey) }));
+      lie(net, net.node(3), 'statement', (payload) => ({
+        ...payload,
+        groupKey: flip(payload.groupKey),
+      }));
       // It holds all right statements, its own unsent one among them, and keeps the certificate.
       const twist = net.node(3).twist!;
       net.node(3).twist = (to, packet, node) =>
@@ -223,7 +212,7 @@ describe('a malicious participant (R49)', () => {
 
   it('attests another key to one party and the right one to the others', () => {
     const net = network();
-    lie(net, 'statement', (payload, to) =>
+    lie(net, net.node(3), 'statement', (payload, to) =>
       to === 1 ? { ...payload, transcript: new Uint8Array(32) } : payload,
     );
     net.start().run(TTL_MS);
@@ -253,6 +242,32 @@ describe('a malicious participant (R49)', () => {
     expect(one.disk.share).toBeDefined();
     expect(one.disk.refusal).toBeUndefined();
     expect(one.state?.culprits.size).toBe(0);
+  });
+});
+
+describe('K4: a party that attests to some and refuses to others', () => {
+  it.each([
+    [3, 2],
+    [5, 3],
+  ])('costs nobody its share, of %i parties', (parties, threshold) => {
+    const net = new Network({ threshold, parties, suite: toy, seed: 4 });
+    const friend = net.node(1);
+    const refused = tellTwoTales(net, net.node(3), friend);
+    expect(friend.outcome?.state).toBe('completed');
+    for (const node of refused) {
+      expect(node.outcome).toMatchObject({ state: 'failed', culprits: [] });
+      expect(node.disk.refusal).toBeDefined();
+      expect(node.disk.share).toBeDefined();
+      // It changes nothing that the process ends meanwhile.
+      net.crash(node);
+      net.restart(node);
+    }
+    bringCertificate(net, friend);
+    for (const node of [friend, ...refused]) {
+      expect(keyInfoOf(node).keyId).toBe(keyInfoOf(friend).keyId);
+      expect(node.disk.share).toBeDefined();
+      expect(node.state?.culprits.size).toBe(0);
+    }
   });
 });
 
@@ -400,7 +415,7 @@ describe('messages that do not belong', () => {
       pack(kind, liar.deps.signer.seal(keygenDomain(CLUSTER, kind), encode(payload)));
     const subshare = new Uint8Array(32);
     const evil = JSON.parse('{"__proto__":{"polluted":true}}');
-    const packets = [0, -1, 17, 2 ** 40, 1.5, '__proto__', 'constructor', null].flatMap((index) => [
+    const packets = [0, -1, 33, 2 ** 40, 1.5, '__proto__', 'constructor', null].flatMap((index) => [
       forge('round2', { v: 1, sid, receiver: index, subshare }),
       forge('complaint', { v: 1, sid, accused: index, kind: 'round1', evidence: [subshare] }),
     ]);
@@ -465,7 +480,7 @@ describe('with real groups', () => {
 
   it.each(['ed25519', 'secp256k1-tr'] as const)('%s: a bad subshare names its dealer', (name) => {
     const net = run(suiteOf(name), (n) =>
-      lie(n, 'round2', (payload, to) =>
+      lie(n, n.node(3), 'round2', (payload, to) =>
         to === 2 ? { ...payload, subshare: flip(payload.subshare) } : payload,
       ),
     );
@@ -475,7 +490,7 @@ describe('with real groups', () => {
   it('a small-order commitment names its dealer', () => {
     const torsion = '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05';
     const net = run(suiteOf('ed25519'), (n) =>
-      lie(n, 'round1', (payload) => ({
+      lie(n, n.node(3), 'round1', (payload) => ({
         ...payload,
         commitments: payload.commitments.with(1, new Uint8Array(Buffer.from(torsion, 'hex'))),
       })),

@@ -4,6 +4,7 @@ import type { ClusterId, KeyId } from '../../../src/base/brands.ts';
 import { sha256, toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { encode } from '../../../src/base/codec.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
+import { openMessage, type Payloads, sealMessage } from '../../../src/mpc/keygen/messages.ts';
 import {
   certificateAddress,
   certificateKind,
@@ -11,11 +12,10 @@ import {
   keyAgent,
   keyIdOf,
   verifyCertificate,
-} from '../../../src/mpc/certificate.ts';
-import { openMessage, type Payloads, sealMessage } from '../../../src/mpc/keygen/messages.ts';
+} from '../../../src/mpc/keys/certificate.ts';
 import { suiteOf } from '../../../src/mpc/suites/index.ts';
+import { toyDkg } from '../../support/toy-dkg.ts';
 import { CLUSTER, keyInfoOf, Network, SIGNERS, TTL_MS, toyOpen } from './network.ts';
-import { toyDkg } from './toy-dkg.ts';
 
 const suite = toyDkg();
 const deps = { open: toyOpen, suites: new Map([[suite.name, suite]]) };

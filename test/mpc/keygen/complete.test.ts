@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../../src/base/bytes.ts';
-import { certificateAddress, verifyCertificate } from '../../../src/mpc/certificate.ts';
 import { unpack } from '../../../src/mpc/keygen/messages.ts';
+import { certificateAddress, verifyCertificate } from '../../../src/mpc/keys/certificate.ts';
 import { suiteOf } from '../../../src/mpc/suites/index.ts';
+import { toyDkg } from '../../support/toy-dkg.ts';
 import { sign } from '../suites/keys.ts';
-import { CLUSTER, keyInfoOf, Network, TTL_MS } from './network.ts';
-import { toyDkg } from './toy-dkg.ts';
+import { CLUSTER, expectNoKey, keyInfoOf, Network, TTL_MS } from './network.ts';
 
 const kindsOf = (net: Network): Map<string, number> => {
   const counts = new Map<string, number>();
@@ -204,16 +204,18 @@ describe('key generation that cannot complete', () => {
     }
   });
 
-  it('wipes an attested share only after another party durably refused (K4)', () => {
+  it('K4: a refusal ends the session, and no attested share is wiped for it', () => {
     const net = new Network({ threshold: 2, parties: 3, suite });
     net.node(3).broken.add('share');
     net.start().run();
-    for (const { outcome, pending, disk } of net.nodes) {
+    for (const node of net.nodes) {
+      const { outcome, pending, disk } = node;
       expect(outcome?.state).toBe('failed');
       expect(pending).toBe(false);
-      expect(disk.share).toBeUndefined();
       expect(disk.refusal).toBeDefined();
+      expectNoKey(node);
     }
+    expect(net.nodes.filter(({ disk }) => disk.share !== undefined).length).toBeGreaterThan(0);
   });
 
   it('is cancelled by the proposer, withdrawn from by a party, and by nobody else', () => {
@@ -257,6 +259,20 @@ describe('key generation that cannot complete', () => {
     for (const index of [1, 3]) {
       expect(net.node(index).pending).toBe(true);
       expect(net.node(index).disk.share).toBeDefined();
+    }
+  });
+
+  it('K4: refuses when it is asked, once the disk takes a refusal again', () => {
+    const net = new Network({ threshold: 2, parties: 3, suite });
+    net.node(2).broken.add('share').add('refusal');
+    net.start().run(TTL_MS);
+    for (const index of [1, 3]) expect(net.node(index).pending).toBe(true);
+    net.node(2).broken.clear();
+    net.run();
+    expect(net.node(2).disk.refusal).toBeDefined();
+    for (const index of [1, 3]) {
+      expect(net.node(index).pending).toBe(false);
+      expectNoKey(net.node(index));
     }
   });
 

@@ -15,6 +15,8 @@ import {
   type Attestation,
   checkPending,
   createKeygen,
+  type Dealing,
+  type DealingDeps,
   type KeygenDeps,
   type KeygenEffect,
   type KeygenInput,
@@ -24,9 +26,16 @@ import {
   resumeKeygen,
   stepKeygen,
 } from '../../../src/mpc/keygen/index.ts';
-import { sealProposal } from '../../../src/mpc/proposal.ts';
+import { openMessage } from '../../../src/mpc/keygen/messages.ts';
+import { sealProposal } from '../../../src/mpc/sessions/proposal.ts';
 import type { Suite } from '../../../src/mpc/suites/types.ts';
-import type { KeygenProposal, KeyInfo, KeyShare, SealedProposal } from '../../../src/mpc/types.ts';
+import type {
+  DealtProposal,
+  KeygenProposal,
+  KeyInfo,
+  KeyShare,
+  SealedProposal,
+} from '../../../src/mpc/types.ts';
 import { testKey, testRandom } from '../../support/world.ts';
 
 export const CLUSTER = toHex(sha256(utf8Bytes('a cluster'))) as ClusterId;
@@ -73,7 +82,9 @@ export function dice(seed: number): () => number {
 }
 
 interface Disk {
-  sealed?: SealedProposal<KeygenProposal>;
+  sealed?: SealedProposal<DealtProposal>;
+  /** Of a seat without a share. */
+  consent?: Attestation;
   share?: { readonly share: KeyShare; readonly attestation: Attestation };
   refusal?: Uint8Array;
   certificate?: Uint8Array;
@@ -112,11 +123,16 @@ export interface Options {
   readonly echoes?: number;
   readonly nonce?: number;
   readonly ttlMs?: number;
+  /** Another session than a key generation: its proposal, and what each seat deals. */
+  readonly other?: (used: readonly Signer[]) => {
+    readonly sealed: SealedProposal<DealtProposal>;
+    readonly dealing: (seat: number, deps: DealingDeps) => Dealing;
+  };
 }
 
 export class Network {
   readonly nodes: readonly Node[];
-  readonly sealed: SealedProposal<KeygenProposal>;
+  readonly sealed: SealedProposal<DealtProposal>;
   now = 0;
   /** Effects executed so far; a crash is placed by this number. */
   executed = 0;
@@ -134,19 +150,25 @@ export class Network {
       real ? s : toySigner(s),
     );
     const open = real ? openEnvelope : toyOpen;
-    this.sealed = sealProposal(
-      proposalOf(
-        used.map(({ peerId }) => peerId),
-        { ...options, proposer },
-      ),
-      used[proposer]!,
-    );
+    const other = options.other?.(used);
+    this.sealed =
+      other?.sealed ??
+      sealProposal(
+        proposalOf(
+          used.map(({ peerId }) => peerId),
+          { ...options, proposer },
+        ),
+        used[proposer]!,
+      );
     expect(this.sealed.proposal.threshold).toBe(threshold);
     this.nodes = used
       .filter((_, i) => i < parties || i === proposer)
-      .map((signer) => ({
+      .map((signer, i) => ({
         peerId: signer.peerId,
         deps: {
+          ...(other === undefined
+            ? {}
+            : { dealing: other.dealing(i + 1, { clusterId: CLUSTER, open, suite }) }),
           self: signer.peerId,
           clusterId: CLUSTER,
           random: testRandom(`${signer.peerId}/${options.seed ?? 1}`),
@@ -166,6 +188,11 @@ export class Network {
         twist: undefined,
         broken: new Set(),
       }));
+  }
+
+  /** Whether envelopes are signed, and so the suite a real one. */
+  get isReal(): boolean {
+    return this.#options.real === true;
   }
 
   node(index: number): Node {
@@ -189,7 +216,8 @@ export class Network {
 
   /** Comes back from the disk. A party that finds nothing knows of no session. */
   restart(node: Node): void {
-    const { sealed, share, refusal, certificate } = node.disk;
+    const { sealed, share, consent, refusal, certificate } = node.disk;
+    const attestation = consent ?? share?.attestation;
     if (sealed === undefined) return;
     if (share !== undefined) checkPending(node.deps.suite, share.share, share.attestation);
     this.#take(
@@ -197,7 +225,7 @@ export class Network {
       resumeKeygen(
         {
           sealed,
-          ...(share === undefined ? {} : { attestation: share.attestation }),
+          ...(attestation === undefined ? {} : { attestation }),
           ...(refusal === undefined ? {} : { refusal }),
           ...(certificate === undefined ? {} : { certificate }),
         },
@@ -305,8 +333,11 @@ export class Network {
         node.events.push(effect);
         return;
       case 'wipe':
-        expect(node.disk.refusal, 'no share is wiped before a refusal is durable').toBeDefined();
+        expect(refuserOf(node), "no share is wiped before its party's own refusal is durable").toBe(
+          node.peerId,
+        );
         delete node.disk.share;
+        delete node.disk.consent;
         return;
       case 'done':
         node.outcome = effect.outcome;
@@ -325,12 +356,13 @@ export class Network {
       node.inbox.unshift({ type: 'storeFailed', name, error });
       return;
     }
-    if (effect.name === 'accepted') node.disk.sealed = effect.sealed;
+    if (effect.name === 'accepted') node.disk.sealed = this.sealed;
     else if (effect.name === 'refusal') {
       node.disk.refusal = effect.refusal;
       node.disk.sealed ??= this.sealed;
     } else if (effect.name === 'certificate') node.disk.certificate = effect.certificate;
-    else {
+    else if (effect.name === 'consent') node.disk.consent = effect.attestation;
+    else if (effect.name === 'share') {
       const { index, signingShare } = effect.share;
       const share = { index, signingShare: signingShare.slice() };
       checkPending(node.deps.suite, share, effect.attestation);
@@ -361,6 +393,22 @@ function proposalOf(
     requesters: [...holders].sort(),
     policy: 'auto',
   };
+}
+
+/** Whose refusal a node has on its disk. */
+export const refuserOf = ({ deps, disk }: Node): PeerId | undefined =>
+  disk.refusal && openMessage(CLUSTER, deps.open, 'refusal', disk.refusal).author;
+
+/**
+ * No key came of the session. A share or a consent is left only where it was attested and another's
+ * refusal ended the session: that one may have attested to others, so a certificate may come.
+ */
+export function expectNoKey(node: Node, what = ''): void {
+  const { disk, outcome, peerId } = node;
+  expect(disk.certificate, what).toBeUndefined();
+  expect(outcome?.state, what).not.toBe('completed');
+  if (disk.share === undefined && disk.consent === undefined) return;
+  expect([undefined, peerId], what).not.toContain(refuserOf(node));
 }
 
 /** The key a node completed with. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '../../../src/base/brands.ts';
-import { SessionActor } from '../../../src/mpc/party-actor.ts';
-import { EarlyMessages } from '../../../src/mpc/party-early.ts';
+import { SessionActor } from '../../../src/mpc/party/actor.ts';
+import { EarlyMessages } from '../../../src/mpc/party/early-messages.ts';
 import type { Step } from '../../../src/mpc/types.ts';
 import { testClock } from '../../support/world.ts';
 
@@ -11,7 +11,7 @@ interface Input {
 type Effect = 'store' | 'quick' | 'throw' | 'follow';
 
 /** A machine whose inputs name the effects they want, as in `store+quick`. */
-function setup() {
+function setup(beforeTimer?: () => Promise<void>) {
   const clock = testClock();
   const log: string[] = [];
   const crashes: unknown[] = [];
@@ -35,6 +35,7 @@ function setup() {
       return new Promise((resolve) => stores.push(() => resolve({ type: 'stored' })));
     },
     timerInput: (name) => ({ type: `timer ${name}` }),
+    ...(beforeTimer === undefined ? {} : { beforeTimer }),
     onCrash: (error) => crashes.push(error),
   });
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -58,6 +59,29 @@ describe('session actor', () => {
     const { actor, log } = setup();
     actor.feed({ type: 'follow+quick' });
     expect(log).toEqual(['step follow+quick', 'follow', 'quick', 'step followed']);
+  });
+
+  it('hears what has come before a timer that has run out, which that may still clear', async () => {
+    let read = (): void => {};
+    const { actor, clock, log, settle } = setup(
+      () =>
+        new Promise((resolve) => {
+          read = resolve;
+        }),
+    );
+    actor.setTimer('a', 10);
+    clock.advance(10);
+    actor.feed({ type: 'quick' });
+    read();
+    await settle();
+    expect(log).toEqual(['step quick', 'quick', 'step timer a']);
+    expect(actor.timers).toBe(0);
+    actor.setTimer('b', 10);
+    clock.advance(10);
+    actor.clearTimer('b');
+    read();
+    await settle();
+    expect(log).toHaveLength(3);
   });
 
   it('R55: holds nothing after its end: timers, waiting inputs, effects of a store', async () => {

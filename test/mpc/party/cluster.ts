@@ -1,18 +1,22 @@
 /** A cluster of party services in one process, with real suites and envelopes. */
 import type { ClusterId, Epoch, PeerId, Term } from '../../../src/base/brands.ts';
-import { millis } from '../../../src/base/brands.ts';
 import type { Clock, KeyValue, Logger, Signer } from '../../../src/base/ports.ts';
-import { verifyCertificate } from '../../../src/mpc/certificate.ts';
-import { Keyring } from '../../../src/mpc/keyring.ts';
-import { Keystore } from '../../../src/mpc/keystore.ts';
-import { Party } from '../../../src/mpc/party.ts';
-import type { PartyDeps, PartyOptions, RecordsPort } from '../../../src/mpc/party-ports.ts';
+import { extendCertificate, verifyCertificate } from '../../../src/mpc/keys/certificate.ts';
+import { Keyring } from '../../../src/mpc/keys/keyring.ts';
+import { Keystore } from '../../../src/mpc/keys/keystore.ts';
+import { openRetirement } from '../../../src/mpc/keys/retirement.ts';
+import { Outbox } from '../../../src/mpc/party/outbox.ts';
+import { Party } from '../../../src/mpc/party/party.ts';
+import type { PartyDeps, PartyOptions, RecordsPort } from '../../../src/mpc/party/ports.ts';
+import { nextTurn } from '../../../src/mpc/party/turn-shell.ts';
+import type { PolicyJudge } from '../../../src/mpc/policy/policy-program.ts';
 import { type AnnouncedParty, createPool } from '../../../src/mpc/pool.ts';
-import { SessionStore } from '../../../src/mpc/session-store.ts';
+import { SessionStore } from '../../../src/mpc/sessions/store.ts';
 import { SUITE_TABLE } from '../../../src/mpc/suites/index.ts';
-import { nextTurn } from '../../../src/mpc/turn-shell.ts';
+import type { Suites } from '../../../src/mpc/suites/types.ts';
 import type { Member, Role, RosterView } from '../../../src/roster/types.ts';
 import { MemoryNet } from '../../support/memory-net.ts';
+import { steadyClock } from '../../support/steady-clock.ts';
 import { memoryKeyValue, testRandom, testSigner } from '../../support/world.ts';
 
 export const clusterId = 'c1'.repeat(32) as ClusterId;
@@ -26,7 +30,7 @@ export function countingClock(): CountingClock {
   let running = 0;
   return {
     wallMs: () => Date.now(),
-    now: () => millis(performance.now()),
+    now: steadyClock.now,
     after(ms, fn) {
       let open = true;
       running++;
@@ -34,14 +38,13 @@ export function countingClock(): CountingClock {
         if (open) running--;
         open = false;
       };
-      const timer = setTimeout(() => {
+      const cancel = steadyClock.after(ms, () => {
         done();
         fn();
-      }, ms);
-      timer.unref();
+      });
       return () => {
         done();
-        clearTimeout(timer);
+        cancel();
       };
     },
     running: () => running,
@@ -53,6 +56,8 @@ export interface TestNode {
   readonly peerId: PeerId;
   readonly signer: Signer;
   readonly role: Role;
+  /** Whether it runs beside another process with its identity. */
+  readonly isTwin: boolean;
   /** The disk: survives a restart. */
   readonly disk: Map<string, Uint8Array>;
   readonly clock: CountingClock;
@@ -69,21 +74,28 @@ export class SharedRecords {
   readonly byAddress = new Map<string, Map<string, Uint8Array>>();
   readonly published: { readonly by: string; readonly address: string; readonly role: string }[] =
     [];
+  /** A slow disk: what a node's look at its own store waits for. */
+  slow: (node: string) => Promise<void> = () => Promise.resolve();
+  /** A slow network: what a publication waits for. */
+  far: (node: string) => Promise<void> = () => Promise.resolve();
 
   port(node: string): RecordsPort {
     const local = new Map<string, Uint8Array[]>();
     return {
       publish: async (address, bytes, role) => {
+        await this.far(node);
         this.published.push({ by: node, address, role });
         const all = this.byAddress.get(address) ?? new Map<string, Uint8Array>();
         all.set(Buffer.from(bytes).toString('hex'), bytes);
         this.byAddress.set(address, all);
         local.set(address, [...(local.get(address) ?? []), bytes]);
       },
-      candidates: async (address, where) =>
-        where === 'local'
-          ? (local.get(address) ?? [])
-          : [...(this.byAddress.get(address)?.values() ?? [])],
+      candidates: async (address, where) => {
+        if (where === 'anywhere') return [...(this.byAddress.get(address)?.values() ?? [])];
+        const found = local.get(address) ?? [];
+        await this.slow(node);
+        return found;
+      },
     };
   }
 }
@@ -91,6 +103,10 @@ export class SharedRecords {
 export interface ClusterOptions {
   readonly roles?: readonly Role[];
   readonly options?: Partial<PartyOptions>;
+  /** Each node's policy program. */
+  readonly judge?: (name: string) => PolicyJudge;
+  /** Other suites than the real ones. */
+  readonly suites?: Suites;
   /** Wraps a node's store; for disks that fail. */
   readonly kv?: (name: string, inner: KeyValue) => KeyValue;
 }
@@ -100,7 +116,12 @@ export class TestCluster {
   readonly records = new SharedRecords();
   readonly nodes: TestNode[] = [];
   readonly #setup: ClusterOptions;
+  #processes = 0;
   readonly unavailable = new Map<PeerId, Partial<AnnouncedParty>>();
+  /** Why discovery fails, on every node. */
+  trouble: string | undefined;
+  /** A token told a node where a member is. */
+  sighted: (by: PeerId, peer: PeerId, addresses: readonly string[]) => void = () => {};
 
   constructor(setup: ClusterOptions = {}) {
     this.#setup = setup;
@@ -116,6 +137,7 @@ export class TestCluster {
         peerId: signer.peerId,
         signer,
         role: setup.roles?.[i] ?? 'persistent',
+        isTwin: false,
         disk: new Map(),
         clock: countingClock(),
         log: [],
@@ -159,12 +181,14 @@ export class TestCluster {
   /** Starts a node on what its disk holds. */
   async boot(node: TestNode): Promise<void> {
     node.boot++;
+    this.#processes++;
     const { name, signer, clock, peerId } = node;
     const inner = memoryKeyValue(node.disk);
     const kv = this.#setup.kv?.(name, inner) ?? inner;
-    const random = testRandom(`${name} boot ${node.boot}`);
+    // No two processes draw alike, also when a boot counter goes back.
+    const random = testRandom(`${name} process ${this.#processes}`);
     const logger = recordingLogger(node.log);
-    const { direct, gossip } = this.net.join(peerId);
+    const { direct, gossip } = node.isTwin ? this.net.joinTwin(peerId) : this.net.join(peerId);
     const key = new Uint8Array(32).fill(7);
     const source = { kind: 'file' as const, path: 'memory', read: async () => new Uint8Array(key) };
     const deps: PartyDeps = {
@@ -175,9 +199,18 @@ export class TestCluster {
       random,
       signer,
       logger,
-      pool: createPool({ parties: () => this.announced(), watch: () => () => {} }, () =>
-        this.roster(),
+      pool: createPool(
+        {
+          parties: () => this.announced(),
+          watch: () => () => {},
+          trouble: () => this.trouble,
+        },
+        () => this.roster(),
       ),
+      reach: {
+        addresses: () => [`/ip4/10.0.0.1/tcp/4750/p2p/${peerId}`],
+        sighted: (peer, addresses) => this.sighted(peerId, peer, addresses),
+      },
       keystore: await Keystore.open({
         kv: kv.sub('shares'),
         clusterId,
@@ -187,7 +220,10 @@ export class TestCluster {
       }),
       keyring: await Keyring.open({
         kv: kv.sub('keys'),
-        verify: (bytes) => verifyCertificate(bytes, clusterId).keyInfo,
+        wallMs: () => clock.wallMs(),
+        verify: (bytes) => verifyCertificate(bytes, clusterId),
+        retire: (envelope, known) => openRetirement(envelope, known, clusterId),
+        extend: (bytes, link) => extendCertificate(bytes, link, clusterId),
         logger,
       }),
       sessions: await SessionStore.open({
@@ -197,10 +233,12 @@ export class TestCluster {
         clock,
         logger,
       }),
+      outbox: await Outbox.open({ kv: kv.sub('results'), logger }),
       records: this.records.port(name),
-      suites: SUITE_TABLE,
+      suites: this.#setup.suites ?? SUITE_TABLE,
       emit: (kind, data) => void node.events.push({ kind, data }),
       nextTurn,
+      ...(this.#setup.judge === undefined ? {} : { judge: this.#setup.judge(name) }),
     };
     node.deps = deps;
     const options = { sessionTimeoutMs: 20_000, ...this.#setup.options, boot: node.boot };
@@ -208,6 +246,16 @@ export class TestCluster {
     node.up = true;
     await node.party.start();
     for (const peer of direct.connected()) node.party.peerConnected(peer);
+  }
+
+  /** Starts a second process on a copy of a node's disk, in the same run by its boot counter. */
+  async copy(node: TestNode): Promise<TestNode> {
+    const disk = new Map([...node.disk].map(([key, value]) => [key, value.slice()]));
+    const boot = node.boot - 1;
+    const own = { clock: countingClock(), log: [], events: [], up: false };
+    const twin: TestNode = { ...node, ...own, disk, boot, isTwin: true };
+    await this.boot(twin);
+    return twin;
   }
 
   announced(): readonly AnnouncedParty[] {
@@ -224,7 +272,8 @@ export class TestCluster {
 
   /** SIGKILL: nothing more leaves, nothing is tidied up but this process's timers. */
   async kill(node: TestNode): Promise<void> {
-    this.net.leave(node.peerId);
+    if (node.isTwin) this.net.leaveTwin(node.peerId);
+    else this.net.leave(node.peerId);
     node.up = false;
     await node.party.stop();
   }
@@ -252,7 +301,7 @@ function recordingLogger(lines: string[]): Logger {
 export const forever = (): AbortSignal => new AbortController().signal;
 
 /** Waits until `check` holds. */
-export async function until(what: string, check: () => boolean, ms = 8_000): Promise<void> {
+export async function until(what: string, check: () => boolean, ms = 60_000): Promise<void> {
   const end = Date.now() + ms;
   while (!check()) {
     if (Date.now() > end) throw new Error(`never: ${what}`);

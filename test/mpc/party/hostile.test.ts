@@ -3,9 +3,9 @@ import type { KeyId, PeerId, RequestId } from '../../../src/base/brands.ts';
 import { sha256, utf8Bytes } from '../../../src/base/bytes.ts';
 import type { Direct, Signer } from '../../../src/base/ports.ts';
 import { sealToken } from '../../../src/mpc/join-token.ts';
-import { TOPICS, wire } from '../../../src/mpc/party-wire.ts';
-import { sealProposal } from '../../../src/mpc/proposal.ts';
+import { TOPICS, wire } from '../../../src/mpc/party/wire.ts';
 import { requestIdOf } from '../../../src/mpc/result.ts';
+import { sealProposal } from '../../../src/mpc/sessions/proposal.ts';
 import type { KeyInfo, Proposal, SealedProposal, SignProposal } from '../../../src/mpc/types.ts';
 import { testRandom } from '../../support/world.ts';
 import { clusterId, forever, TestCluster, until } from './cluster.ts';
@@ -216,7 +216,7 @@ describe('a member that breaks the rules', () => {
       ),
     );
     const node = cluster.node(2);
-    expect(node.party.timers).toBeLessThanOrEqual(130);
+    expect(node.party.timers).toBeLessThanOrEqual(131);
     await until('forgotten', () => node.party.timers === 0);
   });
 

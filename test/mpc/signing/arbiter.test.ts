@@ -63,13 +63,13 @@ describe('the arbiter', () => {
     const { feed, told, recheck } = desk();
     feed('opened', 5, 0);
     feed('released', 5, 100);
-    feed('opened', 3, 500);
+    feed('opened', 3, 200);
     expect(told.get(sid(3))).toBe(sid(5));
     expect(told.get(sid(5))).toBeUndefined();
-    expect(recheck()).toBe(SHARE_BINDS_MS - 400);
+    expect(recheck()).toBe(SHARE_BINDS_MS - 100);
     // Another share does not renew the bond.
-    feed('released', 5, 1_000);
-    expect(recheck()).toBe(SHARE_BINDS_MS - 900);
+    feed('released', 5, 400);
+    expect(recheck()).toBe(SHARE_BINDS_MS - 300);
     feed('tick', 5, 100 + SHARE_BINDS_MS);
     expect(told.get(sid(3))).toBeUndefined();
     expect(told.get(sid(5))).toBe(sid(3));

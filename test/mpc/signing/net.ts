@@ -17,8 +17,9 @@ import { decode, encode, field } from '../../../src/base/codec.ts';
 import type { Opened } from '../../../src/base/envelope.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
 import type { Random, Signer } from '../../../src/base/ports.ts';
-import { sealProposal } from '../../../src/mpc/proposal.ts';
+import type { NoncePort } from '../../../src/mpc/nonces/types.ts';
 import { requestIdOf } from '../../../src/mpc/result.ts';
+import { sealProposal } from '../../../src/mpc/sessions/proposal.ts';
 import { type ArbiterState, NO_SESSIONS, stepArbiter } from '../../../src/mpc/signing/arbiter.ts';
 import { openSigning, stepSigning } from '../../../src/mpc/signing/machine.ts';
 import {
@@ -139,6 +140,8 @@ export interface NetOptions {
   /** Toy envelopes unless a test brings real ones. */
   readonly signerOf?: (peerId: PeerId) => Signer;
   readonly open?: (domain: string, envelope: Uint8Array) => Opened;
+  /** What a node has exchanged ahead. */
+  readonly nonces?: (net: Net, peerId: PeerId) => NoncePort | undefined;
   readonly real?: { readonly suite: Suite; readonly dealt: DealtKey };
 }
 
@@ -188,7 +191,9 @@ export class Net {
   }
 
   deps(peerId: PeerId): SigningDeps {
+    const nonces = this.dealt.shares.has(peerId) ? this.#options.nonces?.(this, peerId) : undefined;
     return {
+      ...(nonces === undefined ? {} : { nonces }),
       self: peerId,
       clusterId: CLUSTER,
       random: this.node(peerId).random,
@@ -400,7 +405,7 @@ export class Net {
           this.#arbitrate(node, 'released', sid);
           break;
         case 'record':
-          machine.records.push(effect.record);
+          machine.records.push(effect.result.envelope);
           break;
         case 'ignored':
           machine.ignored.push(effect);

@@ -1,71 +1,19 @@
 /** The machine on the real suites and real envelopes: standard tools accept what comes out. */
-import { createPublicKey, verify as verifySignature } from 'node:crypto';
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { schnorr } from '@noble/curves/secp256k1.js';
 import { describe, expect, it } from 'vitest';
-import type { PeerId } from '../../../src/base/brands.ts';
-import { sha256, utf8Bytes } from '../../../src/base/bytes.ts';
-import { createSigner, openEnvelope } from '../../../src/base/envelope.ts';
-import type { Random, Signer } from '../../../src/base/ports.ts';
-import { suiteOf } from '../../../src/mpc/suites/index.ts';
-import type { DkgRound1, Suite } from '../../../src/mpc/suites/types.ts';
-import type { KeyShare } from '../../../src/mpc/types.ts';
-import { testRandom } from '../../support/world.ts';
-import { type DealtKey, keyInfo, Net, peer } from './net.ts';
+import { utf8Bytes } from '../../../src/base/bytes.ts';
+import type { Suite } from '../../../src/mpc/suites/types.ts';
+import { opensslAccepts } from '../../support/ed25519.ts';
+import { peer } from './net.ts';
+import { realNet as net } from './real-net.ts';
 
 const message = utf8Bytes('real bytes');
-
-const signers = new Map<PeerId, Signer>();
-for (let i = 0; i < 16; i++) {
-  const key = await generateKeyPairFromSeed('Ed25519', sha256(utf8Bytes(`signer ${i}`)));
-  const signer = createSigner(key);
-  signers.set(signer.peerId, signer);
-}
-const signerOf = (id: PeerId): Signer => {
-  const signer = signers.get(id);
-  if (signer === undefined) throw new Error(`no signer ${id}`);
-  return signer;
-};
-
-/** Key generation without a network. */
-function generate(suite: Suite, threshold: number, n: number, random: Random): DealtKey {
-  const indexes = Array.from({ length: n }, (_, i) => i + 1);
-  const first = new Map(indexes.map((i) => [i, suite.dkgRound1(i, threshold, n, random)]));
-  const othersOf = (i: number): ReadonlyMap<number, DkgRound1> =>
-    new Map([...first].filter(([j]) => j !== i).map(([j, { round1 }]) => [j, round1]));
-  const second = new Map(
-    [...first].map(([i, { secret }]) => [i, suite.dkgRound2(secret, othersOf(i))]),
-  );
-  const shares = new Map<PeerId, KeyShare>();
-  let parts: ReturnType<Suite['dkgFinish']>['public'] | undefined;
-  for (const [i, { secret }] of first) {
-    const subshares = new Map<number, Uint8Array>();
-    for (const [j, out] of second) {
-      const subshare = out.get(i);
-      if (j !== i && subshare !== undefined) subshares.set(j, subshare);
-    }
-    const done = suite.dkgFinish(secret, othersOf(i), subshares);
-    shares.set(peer(i), done.share);
-    parts = done.public;
-  }
-  if (parts === undefined) throw new Error('no party');
-  return { key: keyInfo(threshold, n, suite, parts), shares };
-}
-
-function net(name: string, threshold: number, n: number): Net {
-  const suite = suiteOf(name);
-  const dealt = generate(suite, threshold, n, testRandom(`${name} ${threshold} ${n}`));
-  return new Net({ threshold, n, real: { suite, dealt }, signerOf, open: openEnvelope });
-}
 
 /** By an implementation that is none of ours. */
 function acceptedByTools(suite: Suite, groupKey: Uint8Array, signature: Uint8Array): boolean {
   const publicKey = suite.publicKeyBytes(groupKey);
   if (suite.name === 'secp256k1-tr') return schnorr.verify(signature, message, publicKey);
-  const prefix = Buffer.from('302a300506032b6570032100', 'hex');
-  const der = Buffer.concat([prefix, publicKey]);
-  const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
-  return verifySignature(null, message, key, signature);
+  return opensslAccepts(publicKey, message, signature);
 }
 
 describe.each(['ed25519', 'secp256k1-tr'])('%s', (name) => {

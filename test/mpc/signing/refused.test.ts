@@ -86,6 +86,7 @@ describe('what is refused without blame', () => {
         kind: 'commitment',
         driver: peer(3),
         binding: scalarBytes(1n),
+        proof: new Uint8Array(),
         ...commitment,
       }),
     );

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, createPublicKey } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { ed25519, ristretto255 } from '@noble/curves/ed25519.js';
 import { p256, p256_hasher } from '@noble/curves/nist.js';
 import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js';
-import { describe, expect, it } from 'vitest';
-import { equalBytes, fromHex, utf8Bytes } from '../../../src/base/bytes.ts';
+import { afterAll, describe, expect, it } from 'vitest';
+import { equalBytes, fromHex, toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
 import { SUITE_TABLE, suiteOf } from '../../../src/mpc/suites/index.ts';
 import { memoiseDecoding } from '../../../src/mpc/suites/memo.ts';
-import type { DkgRound1, Suite } from '../../../src/mpc/suites/types.ts';
-import type { SuiteName } from '../../../src/mpc/types.ts';
+import { taprootOutputKey, taprootScript } from '../../../src/mpc/suites/secp256k1-tr.ts';
+import type { DkgRound1, NonceCommitment, Suite } from '../../../src/mpc/suites/types.ts';
+import { SUITES, type SuiteName } from '../../../src/mpc/types.ts';
+import { testRandom } from '../../support/world.ts';
 import { makeKey, range, sign, systemRandom } from './keys.ts';
 
 const message = utf8Bytes('a message');
@@ -263,6 +265,30 @@ describe.each([...SUITE_TABLE.values()].map((suite) => [suite.name, suite] as co
       }
     });
 
+    it('believes a proof of membership only for the point that it proves', () => {
+      const { commitment } = suite.commit(shares[0]!, systemRandom);
+      const { proof = new Uint8Array() } = commitment;
+      const check = (change: Partial<NonceCommitment>): string =>
+        codeOf(() => suite.checkCommitment({ ...commitment, ...change }));
+      expect(check({})).toBe('none');
+      expect(check({ proof: new Uint8Array() })).toBe('none');
+      expect(proof).toHaveLength(suite.name === 'ed25519' ? 64 : 0);
+      if (suite.name !== 'ed25519') return;
+      const { hiding, binding } = commitment;
+      expect(check({ hiding: binding, binding: hiding })).toBe('BAD_MESSAGE');
+      expect(check({ proof: proof.slice(1) })).toBe('BAD_MESSAGE');
+      for (const [what, point] of badPoints(suite)) {
+        expect(check({ proof: Uint8Array.from([...point, ...proof.slice(32)]) }), what).toBe(
+          'BAD_MESSAGE',
+        );
+        // Eight times any of them is another point, so no proof fits.
+        for (const first of [point, proof.slice(0, 32), hiding]) {
+          const lie = Uint8Array.from([...first, ...proof.slice(32)]);
+          expect(check({ hiding: point, proof: lie }), what).toBe('BAD_MESSAGE');
+        }
+      }
+    });
+
     it('refuses a first round of another index, threshold, proof or dealer', () => {
       const good = round1(2);
       const check = (i: number, t: number, r: DkgRound1): string =>
@@ -427,5 +453,76 @@ describe('the table of decoded points', () => {
     decode(bytes).toBytes().fill(0);
     expect(decode(bytes).toBytes()).toEqual(bytes);
     expect(decode(bytes).isTorsionFree()).toBe(true);
+  });
+});
+
+describe.each(SUITES)('a key of which only verifying shares are known: %s', (name) => {
+  const suite = suiteOf(name);
+  const { key } = makeKey(suite, 3, 5);
+
+  it('has the commitments that its makers had', () => {
+    const found = suite.publicOfShares(3, key.verifyingShares);
+    expect(found.groupKey).toEqual(key.groupKey);
+    expect(found.commitments).toEqual(key.commitments);
+    suite.checkPublic(3, 5, found);
+  });
+
+  it('is refused when a share is off the polynomial, or the threshold is not the real one', () => {
+    const [one, two, ...rest] = key.verifyingShares;
+    expect(codeOf(() => suite.publicOfShares(3, [two!, one!, ...rest]))).toBe('BAD_MESSAGE');
+    expect(codeOf(() => suite.publicOfShares(2, key.verifyingShares))).toBe('BAD_MESSAGE');
+    expect(codeOf(() => suite.publicOfShares(4, key.verifyingShares))).toBe('BAD_MESSAGE');
+    expect(codeOf(() => suite.publicOfShares(6, key.verifyingShares))).toBe('BAD_MESSAGE');
+    expect(codeOf(() => suite.publicOfShares(3, [...rest, new Uint8Array(33)]))).toBe(
+      'BAD_MESSAGE',
+    );
+  });
+});
+
+describe('BIP 341 with the empty Merkle root', () => {
+  it('gives the output key and script of the BIP’s own test vector', () => {
+    const internal = fromHex('d6889cb081036e0faefa3a35157ad71086b123b2b144b649798b494c300a961d')!;
+    const output = taprootOutputKey(internal);
+    expect(toHex(output)).toBe('53a1f6e454df1aa2776a2814a721372d6258050de330b3c6d10ee8f4e0dda343');
+    expect(toHex(taprootScript(output))).toBe(`5120${toHex(output)}`);
+    expect(codeOf(() => taprootOutputKey(new Uint8Array(32)))).toBe('BAD_MESSAGE');
+  });
+
+  it('is what key generation does: the key is the output key of the sum of the dealers’', () => {
+    const tr = suiteOf('secp256k1-tr');
+    const random = testRandom('taproot');
+    const round1 = [1, 2].map((i) => tr.dkgRound1(i, 2, 2, random).round1);
+    const sum = round1
+      .map(({ commitments }) => secp256k1.Point.fromBytes(commitments[0]!))
+      .reduce((a, b) => a.add(b));
+    const { groupKey } = tr.dkgPublic(2, round1);
+    expect(groupKey.subarray(1)).toEqual(taprootOutputKey(sum.toBytes().slice(1)));
+  });
+});
+
+describe('standard tools read what is exported', () => {
+  const ed = suiteOf('ed25519');
+  const { key } = makeKey(ed, 2, 3);
+  const folder = mkdtempSync(join(tmpdir(), 'bzzz-forms-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = (format: 'pem' | 'ssh'): string => {
+    const path = join(folder, format);
+    writeFileSync(path, `${ed.exportKey(key.groupKey, format, 'release')}\n`);
+    return path;
+  };
+
+  it('openssl pkey reads the PEM', () => {
+    const args = ['pkey', '-pubin', '-noout', '-text', '-in', file('pem')];
+    const text = execFileSync('openssl', args, { encoding: 'utf8' });
+    expect(text).toContain('ED25519 Public-Key');
+    const hex = [...text.matchAll(/[0-9a-f]{2}(?=[:\s])/g)].map(([byte]) => byte).join('');
+    expect(hex).toContain(toHex(key.groupKey));
+  });
+
+  const hasKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined;
+  if (!hasKeygen) console.warn('skipped: no ssh-keygen on this machine');
+  it.skipIf(!hasKeygen)('ssh-keygen -l reads the SSH line', () => {
+    const out = execFileSync('ssh-keygen', ['-l', '-f', file('ssh')], { encoding: 'utf8' });
+    expect(out).toMatch(/^256 SHA256:\S+ release \(ED25519\)/);
   });
 });

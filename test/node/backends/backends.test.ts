@@ -5,16 +5,7 @@ import { Switch } from '../../../src/base/switch.ts';
 import { Backends } from '../../../src/node/backends.ts';
 import { quietLogger } from '../../support/world.ts';
 
-const NONE = {
-  mock_requests: 0,
-  real_requests: 0,
-  fallback_events: 0,
-  recovery_events: 0,
-  avg_latency_mock: 0,
-  avg_latency_real: 0,
-  error_rate_mock: 0,
-  error_rate_real: 0,
-};
+const NONE = { fallbacks: 0, recoveries: 0 };
 
 function world() {
   const events: [string, unknown][] = [];

@@ -27,6 +27,20 @@ const INPUT: MetricsInput = {
     ['put', 9],
     ['refused.quota', 0],
   ]),
+  content: {
+    status: { usedBytes: 4_096, contents: 3, incomplete: 1, backlog: 2, dropped: 5, damaged: 6 },
+    events: new Map([
+      ['sentBytes', 70],
+      ['receivedBytes', 80],
+      ['served', 4],
+      ['wrong', 0],
+    ]),
+  },
+  sessions: {
+    ended: [{ kind: 'sign', name: 'completed', count: 2, ms: 500 }],
+    phases: [{ kind: 'keygen', name: 'storing', count: 1, ms: 40 }],
+    ...{ running: 1, waiting: 3, dropped: 4 },
+  },
   gauges: { uptime_seconds: 61, keys: 2 },
   process: { residentBytes: 100_000_000, cpuSeconds: 1.5 },
 };
@@ -57,6 +71,23 @@ describe('the Prometheus text', () => {
       'bzzz_component_latency_seconds{component="dht"} 0.012',
       'bzzz_record_events_total{event="put"} 9',
       'bzzz_record_events_total{event="refused.quota"} 0',
+      'bzzz_sessions_running 1',
+      'bzzz_sign_requests_waiting 3',
+      'bzzz_sign_requests_dropped_total 4',
+      'bzzz_sessions_total{kind="sign",state="completed"} 2',
+      'bzzz_session_seconds_total{kind="sign",state="completed"} 0.5',
+      'bzzz_session_phases_total{kind="keygen",phase="storing"} 1',
+      'bzzz_session_phase_seconds_total{kind="keygen",phase="storing"} 0.04',
+      'bzzz_content_stored_bytes 4096',
+      'bzzz_contents 3',
+      'bzzz_contents_incomplete 1',
+      'bzzz_contents_waiting 2',
+      'bzzz_content_bytes_total{direction="sent"} 70',
+      'bzzz_content_bytes_total{direction="received"} 80',
+      'bzzz_content_events_total{event="served"} 4',
+      'bzzz_content_events_total{event="wrong"} 0',
+      'bzzz_content_events_total{event="damaged"} 6',
+      'bzzz_content_events_total{event="dropped"} 5',
     ]);
     for (const [, name] of values.entries()) {
       const metric = /^\w+/.exec(name)?.[0] ?? '';

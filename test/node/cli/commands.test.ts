@@ -6,7 +6,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BzzzError, type ErrorCode } from '../../../src/base/errors.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import type { NodeServices } from '../../../src/node/services.ts';
-import { KEY, PEER_A, PEER_B, SESSION, SIGNED } from '../control/fake-services.ts';
+import {
+  GATHERING,
+  JOINED,
+  KEY,
+  PEER_A,
+  PEER_B,
+  SESSION,
+  SIGNED,
+} from '../control/fake-services.ts';
 import { Harness } from '../control/harness.ts';
 import { bzzz, inProcess, type Ran, start } from './harness.ts';
 
@@ -140,10 +148,40 @@ describe('--json prints the documents of the control API', () => {
     );
   });
 
+  it('key refresh, reshare', async () => {
+    expect(await json(['key', 'refresh', 'release'])).toEqual(KEY);
+    const args = ['--threshold', '2', '--participants', `${PEER_A},${PEER_B}`, '--timeout', '9s'];
+    expect(await json(['key', 'reshare', 'release', ...args])).toEqual(KEY);
+    const wish = { threshold: 2, participants: [PEER_A, PEER_B], timeoutMs: 9_000 };
+    expect(h.node.calls).toEqual([
+      ['changeKey', { key: 'release' }],
+      ['changeKey', { key: 'release', ...wish }],
+    ]);
+  });
+
+  it('key repair, retire', async () => {
+    expect(await json(['key', 'repair', 'release', PEER_B])).toEqual(KEY);
+    expect(await json(['key', 'retire', 'release', '--wipe'])).toMatchObject({ status: 'retired' });
+    expect(await json(['key', 'retire', 'release'])).toMatchObject({ status: 'retired' });
+    expect(h.node.calls).toEqual([
+      ['repairKey', { key: 'release', peer: PEER_B }],
+      ['retireKey', { key: 'release', wipe: true }],
+      ['retireKey', { key: 'release', wipe: false }],
+    ]);
+  });
+
   it('session ls, show, cancel', async () => {
     expect(await json(['session', 'ls'])).toEqual([SESSION]);
     expect(await json(['session', 'show', 'efef'])).toEqual(SESSION);
     expect(await json(['session', 'cancel', 'efef'])).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('session join', async () => {
+    const token = GATHERING.token;
+    expect(await json(['session', 'join', token])).toEqual(JOINED);
+    expect(h.node.calls).toEqual([['joinGathering', token]]);
+    expect((await run(['session', 'join', token])).stdout).toContain('2 of 3');
+    expect(await run(['session', 'join'])).toMatchObject({ code: 2 });
   });
 
   it('invite, invite ls, invite revoke, roster remove, leave', async () => {
@@ -250,6 +288,20 @@ describe('records', () => {
     const ran = await run(['get', 'ucxl://a:b@c:d/x', '--fast']);
     expect(ran.bytes).toEqual(Buffer.from([0, 255, 10]));
     expect(await json(['get', 'ucxl://a:b@c:d/x'])).toMatchObject({ bytes: '00ff0a' });
+  });
+
+  it('get --fast asks the daemon for the first valid copy', async () => {
+    const address = 'ucxl://a:b@c:d/x';
+    await run(['get', address]);
+    await run(['get', address, '--fast']);
+    await json(['get', address]);
+    await json(['get', address, '--fast']);
+    expect(h.node.calls).toEqual([
+      ['read', address, { fast: false }],
+      ['read', address, { fast: true }],
+      ['get', address, { fast: false }],
+      ['get', address, { fast: true }],
+    ]);
   });
 
   it('put and resolve', async () => {
@@ -366,6 +418,28 @@ describe('for people', () => {
     );
     expect((await run(['peers'])).stdout).toContain(`${PEER_B.slice(0, 8)}..${PEER_B.slice(-6)}`);
     expect((await run(['peers', '--full'])).stdout).toContain(PEER_B);
+  });
+
+  it('R43: key create says once how other hosts join while it waits, and not with --json', async () => {
+    const slow = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 3_500));
+      return KEY;
+    };
+    await withService('createKey', slow, async () => {
+      const args = ['key', 'create', GATHERING.name, '--threshold', '2'];
+      const [told, silent, other] = await Promise.all([
+        run(args),
+        run([...args, '--json']),
+        run(['key', 'create', 'another', '--threshold', '2']),
+      ]);
+      expect(told.stderr.match(/bzzz session join \S+/g)).toEqual([
+        `bzzz session join ${GATHERING.token}`,
+      ]);
+      expect(told.stderr).toContain(GATHERING.reason);
+      expect(told.stderr).toContain('2 more hosts');
+      expect([silent.stderr, other.stderr]).toEqual(['', '']);
+      expect(JSON.parse(silent.stdout)).toEqual(KEY);
+    });
   });
 
   it('no colour and no chatter where nobody looks', async () => {

@@ -85,7 +85,9 @@ const TABLE: { readonly [K in SettingKey]: readonly [set: string, becomes: unkno
     partyRole: ['observer', 'observer', 'king'],
     sessionTimeout: ['90s', 90_000, '2d'],
     delegateTtl: ['5m', 300_000, '16m'],
+    keyRefresh: ['720h', 2_592_000_000, '0'],
     signPolicy: ['approve', 'approve', 'whatever'],
+    policyProgram: ['/etc/bzzz/policy', '/etc/bzzz/policy', 'policy.sh'],
     electionEnabled: ['false', false, 'x'],
     heartbeatInterval: ['50ms', 50, '1ms'],
     electionTimeout: ['2s', 2_000, '1ms'],
@@ -469,8 +471,8 @@ describe('values', () => {
   it('lists settings that nothing acts on yet, but only where somebody set them', async () => {
     expect(plannedButSet(await load())).toEqual([]);
     expect(plannedButSet(await load({ BZZZ_MIN_TERM: '1s', BZZZ_AUTO_PROMOTE: 'no' }))).toEqual([]);
-    expect(plannedButSet(await load({ BZZZ_DELEGATE_TTL: '5m' }))).toEqual([
-      'env BZZZ_DELEGATE_TTL',
+    expect(plannedButSet(await load({ BZZZ_HTTP_LISTEN: '127.0.0.1:8750' }))).toEqual([
+      'env BZZZ_HTTP_LISTEN',
     ]);
   });
 

@@ -1,10 +1,16 @@
 /** Server-sent events: in order, none twice, none lost without a word. */
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/base/limits.ts';
+import type { BoundedQueue } from '../../../src/base/queue.ts';
 import { ControlClient, type ControlEvent } from '../../../src/node/control/client.ts';
-import { EventFramer, parseEventId } from '../../../src/node/control/event-stream.ts';
+import {
+  EventFramer,
+  parseEventId,
+  type ResumePoint,
+} from '../../../src/node/control/event-stream.ts';
 import { type SseEvent, SseParser } from '../../../src/node/control/sse.ts';
-import { EventLog } from '../../../src/node/events.ts';
+import { EventLog, type NodeEvent } from '../../../src/node/events.ts';
 import { systemClock } from '../../../src/node/system.ts';
 import { Harness } from './harness.ts';
 
@@ -95,7 +101,8 @@ describe('GET /v1/events', () => {
     for (let n = 2; n <= more; n++) h.node.events.emit('x', { n });
     const second = await subscribe(`Last-Event-ID: ${id}\r\n`, '?follow=0');
     await expect.poll(() => second.events().some((e) => e.event === 'x')).toBe(true);
-    await expect.poll(() => JSON.parse(second.events().at(-1)?.data ?? '{}').data?.n).toBe(more);
+    const newest = () => JSON.parse(second.events().at(-1)?.data ?? '{}').data?.n;
+    await expect.poll(newest, { timeout: 20_000 }).toBe(more);
     const events = second.events();
     expect(events[0]?.event).toBe('lagged');
     const missed = JSON.parse(events[0]?.data ?? '').missed;
@@ -192,6 +199,43 @@ describe('the client', () => {
   });
 });
 
+/** Reads the frames of one subscription after the other, each resumed after the last id. */
+class Client {
+  readonly ids: number[] = [];
+  missed = 0;
+  readonly #log: EventLog;
+  #last: ResumePoint = { run: '0a', id: 0 };
+  #queue: BoundedQueue<NodeEvent>;
+  #framer: EventFramer;
+
+  constructor(log: EventLog) {
+    this.#log = log;
+    this.#queue = log.subscribe(0);
+    this.#framer = new EventFramer('0a', this.#last);
+  }
+
+  reconnect(): void {
+    this.#log.release(this.#queue);
+    this.#queue = this.#log.subscribe(this.#last.id);
+    this.#framer = new EventFramer('0a', this.#last);
+  }
+
+  read(count: number): void {
+    const parser = new SseParser();
+    for (let i = 0; i < count; i++) {
+      const item = this.#queue.take();
+      if (item === undefined) return;
+      for (const { id, event, data } of parser.push(this.#framer.next(item))) {
+        if (event === 'lagged') this.missed += JSON.parse(data).missed;
+        else {
+          this.#last = parseEventId(id) ?? this.#last;
+          this.ids.push(this.#last.id);
+        }
+      }
+    }
+  }
+}
+
 describe('parts', () => {
   it('ids are read back, and nothing else is', () => {
     expect(parseEventId('00ff.12')).toEqual({ run: '00ff', id: 12 });
@@ -211,6 +255,45 @@ describe('parts', () => {
     }
     expect(text.match(/event: lagged/g)).toHaveLength(1);
     expect(text).toContain('{"missed":7}');
+  });
+
+  it('a client that comes back with its last id: none twice, none missing, or told how many', () => {
+    const step = fc.oneof(
+      fc.record({ emit: fc.integer({ min: 0, max: 3_000 }) }),
+      fc.record({ read: fc.integer({ min: 0, max: 3_000 }) }),
+      fc.constant({ back: true }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+        const log = new EventLog(systemClock);
+        const client = new Client(log);
+        for (const one of steps) {
+          for (let n = 0; 'emit' in one && n < one.emit; n++) log.emit('x', {});
+          if ('read' in one) client.read(one.read);
+          if ('back' in one) client.reconnect();
+        }
+        client.reconnect();
+        client.read(Number.POSITIVE_INFINITY);
+        const gaps = client.ids.map((id, i) => id - (client.ids[i - 1] ?? 0) - 1);
+        expect(Math.min(0, ...gaps), 'in order, none twice').toBe(0);
+        const total = steps.reduce((sum, one) => sum + ('emit' in one ? one.emit : 0), 0);
+        expect(client.ids.at(-1) ?? 0).toBe(total);
+        expect(client.missed).toBe(gaps.reduce((sum, gap) => sum + gap, 0));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('loses nothing that the history still has, however many came meanwhile', () => {
+    const log = new EventLog(systemClock);
+    const client = new Client(log);
+    log.emit('x', {});
+    client.read(1);
+    for (let n = 1; n < LIMITS.eventHistory; n++) log.emit('x', {});
+    client.reconnect();
+    client.read(Number.POSITIVE_INFINITY);
+    expect(client.missed).toBe(0);
+    expect(client.ids).toEqual(Array.from({ length: LIMITS.eventHistory }, (_, i) => i + 1));
   });
 
   it('the parser takes chunks cut anywhere', () => {

@@ -1,10 +1,13 @@
 /** A node that only the control socket sees: documents of every kind, and a record of what was asked. */
+import type { PeerId } from '../../../src/base/brands.ts';
 import { BzzzError } from '../../../src/base/errors.ts';
 import { EventLog } from '../../../src/node/events.ts';
 import type {
   BackendDocument,
   BackendMetrics,
+  GatheringDocument,
   JobDocument,
+  JoinedDocument,
   KeyDocument,
   LeaderDocument,
   NodeServices,
@@ -39,6 +42,8 @@ export const KEY: KeyDocument = {
   purpose: 'any',
   requesters: [PEER_A, PEER_B],
   policy: 'auto',
+  limits: {},
+  imported: false,
 };
 
 export const SIGNED: SignDocument = {
@@ -65,6 +70,27 @@ export const SESSION: SessionDocument = {
   createdAt: TIME,
   expiresAt: TIME,
   events: [{ author: PEER_A, kind: 'proposed', time: TIME }],
+};
+
+export const GATHERING: GatheringDocument = {
+  name: 'late',
+  suite: 'ed25519',
+  threshold: 2,
+  reason: 'mDNS, announcements and DHT say nothing of 2 missing members',
+  need: 3,
+  have: 1,
+  joined: [],
+  token: 'bzzz-join1aaaa',
+  expiresAt: TIME,
+};
+
+export const JOINED: JoinedDocument = {
+  name: 'late',
+  suite: 'ed25519',
+  threshold: 2,
+  proposer: PEER_A as PeerId,
+  need: 3,
+  have: 2,
 };
 
 export const LEADER: LeaderDocument = {
@@ -229,6 +255,9 @@ export function fakeNode(): FakeNode {
     invitations: async () => [{ id: 'aa', role: 'persistent', expiresAt: TIME, state: 'open' }],
     revokeInvitation: async (id) => note('revokeInvitation', [id], undefined),
     createKey: async (request) => note('createKey', [request], KEY),
+    changeKey: async (request) => note('changeKey', [request], KEY),
+    repairKey: async (request) => note('repairKey', [request], KEY),
+    retireKey: async (request) => note('retireKey', [request], { ...KEY, status: 'retired' }),
     keys: async () => [KEY],
     key: async (name) => {
       if (name !== 'release') throw new BzzzError('NOT_FOUND', `no key ${name}`);
@@ -238,12 +267,25 @@ export function fakeNode(): FakeNode {
     sign: async (request) => note('sign', [request], SIGNED),
     verify: async (key, message, signature) =>
       note('verify', [key, message, signature], { valid: signature[0] === 0x11 }),
+    gatherings: () => [GATHERING],
+    joinGathering: async (token) => note('joinGathering', [token], JOINED),
     sessions: () => [SESSION],
     session: (id) => {
       if (!SESSION.sessionId.startsWith(id)) throw new BzzzError('NOT_FOUND', `no session ${id}`);
       return SESSION;
     },
     cancelSession: async (id) => note('cancelSession', [id], { ...SESSION, state: 'cancelled' }),
+    takeShare: async (name) => note('takeShare', [name], '{}\n'),
+    exportShare: async (name) => note('exportShare', [name], '{}\n'),
+    importKey: async (request) =>
+      note('importKey', [request], { state: 'waiting', waitingFor: [], key: null }),
+    backup: async (passphrase) =>
+      note('backup', [passphrase], {
+        ...{ peerId: 'ann', cluster: 'lab', createdAt: '2026-01-01T00:00:00.000Z' },
+        ...{ shares: 1, backup: 'AA==' },
+      }),
+    approveSession: async (id) => note('approveSession', [id], SESSION),
+    denySession: async (id, reason) => note('denySession', [id, reason], SESSION),
     resolve: async (address) => {
       if (!address.startsWith('ucxl://')) {
         throw new BzzzError('INVALID_ADDRESS', `${address} is no address`);
@@ -251,8 +293,10 @@ export function fakeNode(): FakeNode {
       if (address.endsWith('/none')) throw new BzzzError('NOT_FOUND', `nothing at ${address}`);
       return META;
     },
-    get: async () => ({ meta: META, bytes: Uint8Array.of(0, 255, 10) }),
-    read: async () => once(Uint8Array.of(0, 255, 10)),
+    get: async (address, how) =>
+      note('get', [address, how], { meta: META, bytes: Uint8Array.of(0, 255, 10) }),
+    read: async (address, _signal, how) =>
+      note('read', [address, how], once(Uint8Array.of(0, 255, 10))),
     put: async (address, source, require) =>
       note('put', [address, await whole(source), require], {
         address,

@@ -4,7 +4,17 @@ import { BzzzError, ERRORS, type ErrorCode } from '../../../src/base/errors.ts';
 import { LIMITS } from '../../../src/base/limits.ts';
 import { ROUTES } from '../../../src/node/control/app.ts';
 import { failure } from '../../../src/node/control/schemas.ts';
-import { JOB, KEY, LEADER, PEER_A, PEER_B, SESSION, SIGNED, TERMS } from './fake-services.ts';
+import {
+  GATHERING,
+  JOB,
+  KEY,
+  LEADER,
+  PEER_A,
+  PEER_B,
+  SESSION,
+  SIGNED,
+  TERMS,
+} from './fake-services.ts';
 import { Harness } from './harness.ts';
 
 let h: Harness;
@@ -40,11 +50,19 @@ const GOOD: Record<string, [path: string, body?: unknown]> = {
   'GET /v1/invitations': ['/v1/invitations'],
   'DELETE /v1/invitations/:id': ['/v1/invitations/aa'],
   'GET /v1/config': ['/v1/config'],
+  'POST /v1/backup': ['/v1/backup', { passphrase: 'correct horse' }],
   'POST /v1/shutdown': ['/v1/shutdown'],
   'GET /livez': ['/livez'],
   'POST /v1/keys': ['/v1/keys', KEYS],
   'GET /v1/keys': ['/v1/keys'],
   'GET /v1/keys/:name': ['/v1/keys/release'],
+  'POST /v1/keys/:name/repair': ['/v1/keys/release/repair', { peer: PEER_B }],
+  'POST /v1/keys/:name/retire': ['/v1/keys/release/retire', { wipe: true }],
+  'POST /v1/keys/:name/refresh': ['/v1/keys/release/refresh', {}],
+  'POST /v1/keys/:name/reshare': [
+    '/v1/keys/release/reshare',
+    { threshold: 2, participants: [PEER_A, PEER_B] },
+  ],
   'GET /v1/keys/:name/export': ['/v1/keys/release/export?format=ssh'],
   'POST /v1/keys/:name/verify': [
     '/v1/keys/release/verify',
@@ -52,8 +70,18 @@ const GOOD: Record<string, [path: string, body?: unknown]> = {
   ],
   'POST /v1/sign': ['/v1/sign', { key: 'release', message: '00ff' }],
   'GET /v1/sessions': ['/v1/sessions'],
+  'GET /v1/sessions/gatherings': ['/v1/sessions/gatherings'],
+  'POST /v1/sessions/join': ['/v1/sessions/join', { token: GATHERING.token }],
   'GET /v1/sessions/:id': ['/v1/sessions/efef'],
+  'POST /v1/keys/:name/share': ['/v1/keys/release/share'],
+  'POST /v1/keys/:name/share-export': ['/v1/keys/release/share-export'],
+  'POST /v1/keys/import': [
+    '/v1/keys/import',
+    { name: 'release', keyPackage: '{}', publicKeyPackage: '{}', participants: ['ann'] },
+  ],
   'POST /v1/sessions/:id/cancel': ['/v1/sessions/efef/cancel'],
+  'POST /v1/sessions/:id/approve': ['/v1/sessions/efef/approve'],
+  'POST /v1/sessions/:id/deny': ['/v1/sessions/efef/deny', { reason: 'no' }],
   'GET /v1/records/resolve': [`/v1/records/resolve?address=${ADDRESS}`],
   'GET /v1/records/get': [`/v1/records/get?address=${ADDRESS}`],
   'GET /v1/backends': ['/v1/backends'],
@@ -405,6 +433,18 @@ describe('records (R91)', () => {
     expect(h.node.calls).toEqual([['put', 'ucxl://x', Uint8Array.of(7), 'one']]);
   });
 
+  it.each(['get', 'content'])('%s takes the first valid copy where it is asked to', async (way) => {
+    for (const fast of ['', '&fast', '&fast=1', '&fast=maybe']) {
+      const { status } = await h.get(`/v1/records/${way}?address=${ADDRESS}${fast}`);
+      expect(status).toBe(fast === '&fast=maybe' ? 400 : 200);
+    }
+    expect(h.node.calls.map(([, , how]) => how)).toEqual([
+      { fast: false },
+      { fast: true },
+      { fast: true },
+    ]);
+  });
+
   it('bytes come back in hex', async () => {
     const { json } = await h.get(`/v1/records/get?address=${ADDRESS}`);
     expect(json).toMatchObject({ response: { data: { bytes: '00ff0a' } } });
@@ -442,6 +482,7 @@ describe('probes (R119)', () => {
 it('documents are those of the services, field by field', async () => {
   expect((await h.get('/v1/keys/release')).json).toEqual(KEY);
   expect((await h.get('/v1/sessions/efef')).json).toEqual(SESSION);
+  expect((await h.get('/v1/sessions/gatherings')).json).toEqual([GATHERING]);
   expect((await h.call('POST', '/v1/sign', { key: 'k', message: '' })).json).toEqual(SIGNED);
   expect((await h.get('/v1/leader')).json).toEqual(LEADER);
   expect((await h.get('/v1/leader/history')).json).toEqual(TERMS);

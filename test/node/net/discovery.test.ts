@@ -198,6 +198,27 @@ describe('discovery on its backends', () => {
     await discovery.stop();
   });
 
+  it('R43: a token is tried at once on every backend, and is no sign of life of the sources', async () => {
+    for (const backend of ['mock', 'real', 'hybrid'] as const) {
+      const w = world();
+      const discovery = w.make(backend);
+      await discovery.start();
+      discovery.sighted(undefined, ben, [at(2)]);
+      for (const ms of [1_500, 30_000]) {
+        w.clock.advance(ms);
+        await sleep(5);
+      }
+      const { trouble } = discovery;
+      expect(trouble === undefined, backend).toBe(backend === 'mock');
+      w.found.length = 0;
+      discovery.sighted('token', ben, [at(2)]);
+      expect(w.found).toEqual([[ben, true]]);
+      expect(discovery.book.sources(ben)).toEqual(['token']);
+      expect(discovery.trouble).toBe(trouble);
+      await discovery.stop();
+    }
+  });
+
   it('real: says that it has failed, and does not fall back', async () => {
     const w = world();
     const discovery = w.make('real');

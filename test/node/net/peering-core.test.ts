@@ -5,6 +5,7 @@ import {
   BACKOFF_MS,
   emptyPeering,
   HINT_GAP_MS,
+  PATIENCE_MS,
   type PeeringEffect,
   type PeeringInput,
   type PeeringState,
@@ -17,7 +18,9 @@ type Event = PeeringInput extends infer I ? (I extends unknown ? Omit<I, 'now'> 
 class World {
   now = 0;
   state: PeeringState = emptyPeering;
-  readonly dials: { key: string; at: number }[] = [];
+  readonly dials: { key: string; at: number; patienceMs: number }[] = [];
+  /** Who does not answer takes the connection all the same. */
+  slow = false;
   readonly evicted: string[] = [];
   readonly up = new Set<string>();
   readonly linked = new Set<string>();
@@ -45,10 +48,12 @@ class World {
     else if (effect.type === 'evict') this.evicted.push(effect.key);
     else {
       const { key } = effect;
-      this.dials.push({ key, at: this.now });
+      this.dials.push({ key, at: this.now, patienceMs: effect.patienceMs });
       const ok = this.up.has(key);
       if (ok) this.linked.add(key);
-      const event: Event = ok ? { type: 'connected', key } : { type: 'failed', key };
+      const event: Event = ok
+        ? { type: 'connected', key }
+        : { type: 'failed', key, slow: this.slow };
       this.#later.push({ at: this.now + 10, event });
     }
   }
@@ -105,6 +110,28 @@ describe('peering', () => {
     expect(world.state.targets.get('a')?.state).toBe('connected');
   });
 
+  it('gives a host that greets too slowly twice the time at each dial, up to a bound', () => {
+    const world = new World();
+    world.slow = true;
+    world.input({ type: 'want', keys: ['a'] });
+    world.run(120_000);
+    const patience = world.dials.map(({ patienceMs }) => patienceMs);
+    expect(patience.slice(0, 6)).toEqual([1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+    world.up.add('a');
+    world.run(60_000);
+    world.up.delete('a');
+    world.input({ type: 'lost', key: 'a' });
+    world.run(300);
+    expect(world.dials.at(-1)?.patienceMs).toBe(PATIENCE_MS.first);
+  });
+
+  it('gives an address where nobody is no more time than the first', () => {
+    const world = new World();
+    world.input({ type: 'want', keys: ['a'] });
+    world.run(120_000);
+    expect(new Set(world.dials.map(({ patienceMs }) => patienceMs))).toEqual(new Set([1_000]));
+  });
+
   it('dials at most twice a second, whatever is claimed about a peer', () => {
     const world = new World();
     world.input({ type: 'want', keys: ['a'] });
@@ -151,7 +178,7 @@ describe('peering', () => {
       fc.record({ type: fc.constant('hint' as const), key, fresh: fc.boolean() }),
       fc.record({ type: fc.constant('connected' as const), key }),
       fc.record({ type: fc.constant('lost' as const), key }),
-      fc.record({ type: fc.constant('failed' as const), key }),
+      fc.record({ type: fc.constant('failed' as const), key, slow: fc.boolean() }),
       fc.record({ type: fc.constant('want' as const), keys: fc.subarray(['a', 'b', 'n', 'z']) }),
       fc.record({ type: fc.constant('tick' as const) }),
     );

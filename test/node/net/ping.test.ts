@@ -19,9 +19,10 @@ describe('ping', () => {
   it('measures a round trip, again and again, and leaves no stream behind', async () => {
     const { ben, adaId } = await pair();
     for (let n = 0; n < 20; n++) {
+      const since = performance.now();
       const ms = await ben.network.host.services.ping.ping(adaId);
       expect(ms).toBeGreaterThan(0);
-      expect(ms).toBeLessThan(5_000);
+      expect(ms).toBeLessThanOrEqual(performance.now() - since);
     }
     await until('all streams of ping are closed', () =>
       ben.network.host

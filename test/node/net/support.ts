@@ -13,12 +13,13 @@ import type { BzzzError } from '../../../src/base/errors.ts';
 import type { KeyValue, Logger } from '../../../src/base/ports.ts';
 import { kadInit } from '../../../src/dht/options.ts';
 import { Network, type NetworkOptions } from '../../../src/node/net/network.ts';
-import { systemClock, systemRandom } from '../../../src/node/system.ts';
+import { systemRandom } from '../../../src/node/system.ts';
 import { entriesFrom } from '../../../src/roster/chain.ts';
 import { createGenesis, type Genesis } from '../../../src/roster/genesis.ts';
 import { type Invitation, parseInvitation } from '../../../src/roster/invitation.ts';
 import { InvitationBook } from '../../../src/roster/invitation-book.ts';
 import { RosterService } from '../../../src/roster/service.ts';
+import { steadyClock, steadySleep } from '../../support/steady-clock.ts';
 import { memoryKeyValue, quietLogger, testKey } from '../../support/world.ts';
 
 export interface Node {
@@ -44,14 +45,13 @@ export interface NodeSettings {
   readonly log?: Logger;
 }
 
-export const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, ms));
+export const sleep = steadySleep;
 
 /** Waits for a condition; the limit is generous, because the machine may be busy. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  limitMs = 15_000,
+  limitMs = 120_000,
 ): Promise<void> {
   const end = Date.now() + limitMs;
   while (!(await holds())) {
@@ -92,7 +92,7 @@ export class Lab {
         genesis: this.#genesis.bytes,
         ...(invitation === undefined ? {} : { checkpoint: invitation.checkpoint }),
       },
-      { store, signer, clock: systemClock, logger: quietLogger },
+      { store, signer, clock: steadyClock, logger: quietLogger },
     );
   }
 
@@ -108,7 +108,7 @@ export class Lab {
       roster,
       signer,
       random: systemRandom,
-      clock: systemClock,
+      clock: steadyClock,
     });
     const events: Node['events'] = [];
     const refusals: BzzzError[] = [];
@@ -140,7 +140,7 @@ export class Lab {
         roster,
         invitations,
         signer,
-        clock: systemClock,
+        clock: steadyClock,
         random: systemRandom,
         log: s.log ?? quietLogger,
         store: store.sub('net'),

@@ -1,13 +1,14 @@
 /**
- * Commands about keys and signatures: key create/ls/show/export, sign, verify.
+ * Commands about keys and signatures: key create/ls/show, sign, verify.
  * @module
  */
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BzzzError } from '../../../base/errors.ts';
 import { SUITES } from '../../../mpc/types.ts';
+import { readPrivateFile } from '../../datadir.ts';
 import type { KeyDocument, SignDocument } from '../../services.ts';
-import { type Act, notYet, planned } from '../command.ts';
+import type { Act } from '../command.ts';
 import type { Context } from '../context.ts';
 import {
   commaList,
@@ -19,28 +20,18 @@ import {
   wholeNumber,
 } from '../input.ts';
 import { fields, ids, table } from '../text.ts';
+import { whileGathering } from './gathering.ts';
+import { addKeyForms } from './key-forms.ts';
+import { addKeyLife } from './key-life.ts';
+import { keyText, limitsOf } from './keys-text.ts';
+
+/** A key package in JSON. */
+const SHARE_BYTES = 8_192;
 
 /** A session lives 60 s unless set otherwise; its own end comes first, with the reason. */
-const SESSION_MS = 120_000;
+export const SESSION_MS = 120_000;
 
 const segment = (name: string): string => encodeURIComponent(name);
-
-const keyText = (context: Context, k: KeyDocument): string =>
-  fields([
-    ['name', k.name],
-    ['key id', k.keyId],
-    ['suite', k.suite],
-    ['threshold', `${k.threshold} of ${k.parties.length}`],
-    ['public key', k.publicKey],
-    ['address', k.address],
-    ['status', k.status],
-    ['purpose', k.purpose],
-    ['policy', k.policy],
-    ['created', k.createdAt ?? 'unknown'],
-    ['session', k.sessionId],
-    ...k.parties.map((p) => [`party ${p.index}`, `${p.peerId} ${p.role}`] as const),
-    ['requesters', ids(k.requesters, context.full)],
-  ]);
 
 interface CreateOptions {
   readonly suite: string;
@@ -51,6 +42,8 @@ interface CreateOptions {
   readonly purpose?: string;
   readonly requester?: readonly string[];
   readonly policy?: string;
+  readonly maxMessage?: string;
+  readonly maxRate?: string;
   readonly ephemeral?: boolean;
 }
 
@@ -66,15 +59,22 @@ async function createKey(context: Context, name: string, o: CreateOptions): Prom
     ...(o.purpose === undefined ? {} : { purpose: o.purpose }),
     ...(o.requester === undefined ? {} : { requesters: o.requester }),
     ...(o.policy === undefined ? {} : { policy: o.policy }),
+    ...limitsOf(o),
     ...(o.ephemeral === undefined ? {} : { ephemeral: o.ephemeral }),
     ...(times.server === undefined ? {} : { timeoutMs: times.server }),
   };
   const client = await context.client({ patient: true });
   context.chatter(`making key ${name} together with the other parties...`);
-  const key = await client.call<KeyDocument>('POST', '/v1/keys', { json, timeoutMs: times.client });
+  const request = client.call<KeyDocument>('POST', '/v1/keys', { json, timeoutMs: times.client });
+  const key = await whileGathering(context, client, name, request);
   if (!hasStandardVerifier(key.suite)) {
     context.chatter(
       'its signatures are Schnorr signatures of RFC 9591: no standard tool verifies them',
+    );
+  }
+  if (key.policy === 'auto') {
+    context.chatter(
+      'policy auto: one compromised requester can have anything signed within the purpose',
     );
   }
   context.result(key, (k) => keyText(context, k));
@@ -108,15 +108,6 @@ async function showKey(context: Context, name: string): Promise<void> {
   context.result(key, (k) => keyText(context, k));
 }
 
-async function exportKey(context: Context, name: string, format: string): Promise<void> {
-  const client = await context.client({ patient: true });
-  const path = `/v1/keys/${segment(name)}/export`;
-  const done = await client.call<{ format: string; text: string }>('GET', path, {
-    query: { format },
-  });
-  context.result(done, ({ text }) => (text.endsWith('\n') ? text : `${text}\n`));
-}
-
 interface SignOptions extends MessageOptions {
   readonly out?: string;
   readonly share?: string;
@@ -129,16 +120,17 @@ async function sign(
   dash: string | undefined,
   o: SignOptions,
 ): Promise<void> {
-  if (o.share !== undefined) throw notYet('bzzz sign --share');
   const octets = await readMessage(o, dash, context.io.stdin);
   const times = context.sessionTimes(SESSION_MS);
-  const query = { key, fresh: o.fresh === true ? 1 : undefined, timeoutMs: times.server };
+  const fresh = o.fresh === true;
   const client = await context.client({ patient: true });
-  const done = await client.call<SignDocument>('POST', '/v1/sign', {
-    query,
-    octets,
-    timeoutMs: times.client,
-  });
+  const timeoutMs = times.client;
+  const query = { key, fresh: fresh ? 1 : undefined, timeoutMs: times.server };
+  const request =
+    o.share === undefined
+      ? { query, octets, timeoutMs }
+      : { json: await withShare(o.share, octets, { key, fresh, ...times }), timeoutMs };
+  const done = await client.call<SignDocument>('POST', '/v1/sign', request);
   if (o.out !== undefined) await writeOut(o.out, hexBytes('signature', done.signature));
   context.result(done, (s) =>
     fields([
@@ -151,6 +143,24 @@ async function sign(
       ['made', s.cached ? 'earlier, for the same request' : `now, in ${Math.round(s.elapsedMs)}ms`],
     ]),
   );
+}
+
+/** A share must not stand in an address, so the message goes with it into the body. */
+async function withShare(
+  file: string,
+  message: Uint8Array,
+  o: { readonly key: string; readonly fresh: boolean; readonly server?: number },
+): Promise<object> {
+  const secret = await readPrivateFile(file, SHARE_BYTES);
+  if (secret === undefined) throw new BzzzError('NOT_FOUND', `there is no file ${file}`);
+  const share = new TextDecoder().decode(secret);
+  secret.fill(0);
+  const { key, fresh, server } = o;
+  return {
+    ...{ key, fresh, share },
+    ...{ message: Buffer.from(message).toString('base64'), encoding: 'base64' },
+    ...(server === undefined ? {} : { timeoutMs: server }),
+  };
 }
 
 async function writeOut(path: string, bytes: Uint8Array): Promise<void> {
@@ -227,11 +237,14 @@ export function addKeys(program: Command, act: Act): void {
     .option('--participants <peers>', 'exactly these members, separated by commas', commaList)
     .option('--purpose <text>', 'what the key is for')
     .option('--requester <peers>', 'who may ask for signatures (default: the holders)', commaList)
-    .option('--policy <policy>', 'auto or approve')
+    .option('--policy <policy>', 'auto or approve (default: BZZZ_SIGN_POLICY)')
+    .option('--max-message <bytes>', 'longest message that holders sign')
+    .option('--max-rate <n>', 'requests of one requester in a minute')
     .option('--ephemeral', 'allow fewer persistent holders than the threshold')
     .addHelpText(
       'after',
-      '\nWith policy auto, one compromised requester can have anything signed.\n' +
+      '\nWith policy auto, one compromised requester can have anything signed within the\n' +
+        'purpose; with approve an operator says yes on each holder (`bzzz session approve`).\n' +
         'Keys of secp256k1, p256 and ristretto255 give Schnorr signatures of RFC 9591:\n' +
         'only `bzzz verify` and other implementations of that RFC verify them.',
     )
@@ -245,17 +258,8 @@ export function addKeys(program: Command, act: Act): void {
     .description('one key')
     .argument('<name>')
     .action(act((context, _o, [name = '']) => showKey(context, name)));
-  key
-    .command('export')
-    .description('the public key for other tools')
-    .argument('<name>')
-    .option('--format <format>', 'pem, ssh or zf-json', 'pem')
-    .action(
-      act<{ format: string }>((context, o, [name = '']) => exportKey(context, name, o.format)),
-    );
-  for (const name of ['refresh', 'reshare', 'repair', 'share', 'retire', 'import']) {
-    planned(key, name);
-  }
+  addKeyForms(key, act);
+  addKeyLife(key, act);
 
   addMessage(program.command('sign').description('a threshold signature'))
     .option('--out <file>', 'write the raw bytes of the signature there')

@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import { BzzzError } from '../../../base/errors.ts';
 import { LIMITS } from '../../../base/limits.ts';
+import { contentTooLarge } from '../../../base/too-large.ts';
 import type { PutDocument, ResolveDocument } from '../../services.ts';
 import { type Act, notYet } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -25,9 +26,13 @@ const resolvedText = (context: Context, r: ResolveDocument): string =>
     ['holders', ids(r.holders, context.full)],
   ]);
 
-async function get(context: Context, address: string): Promise<void> {
+interface GetOptions {
+  readonly fast?: boolean;
+}
+
+async function get(context: Context, address: string, o: GetOptions): Promise<void> {
   const client = await context.client({ patient: true });
-  const query = { address };
+  const query = { address, fast: o.fast === true ? 'true' : undefined };
   if (context.json) {
     context.result(await client.call<object>('GET', '/v1/records/get', { query }), () => '');
     return;
@@ -52,14 +57,13 @@ async function put(
   if ((dash !== undefined && dash !== '-') || (dash === undefined) === (o.file === undefined)) {
     throw new BzzzError('BAD_USAGE', 'give one content', { hint: 'use --file F, or - for stdin' });
   }
-  const tooLarge = (what: string): BzzzError =>
-    new BzzzError('TOO_LARGE', `${what} is larger than ${LIMITS.chunkedBytes} bytes`, {
-      hint: 'store larger content elsewhere, and its hash here',
-    });
-  const octets = await readPieces(o.file, context.io.stdin, LIMITS.chunkedBytes, tooLarge);
+  const { stdin } = context.io;
+  const octets = await readPieces(o.file, stdin, LIMITS.chunkedBytes, contentTooLarge);
   const client = await context.client({ patient: true });
   const query = { address, ack: o.ack };
-  const done = await client.call<PutDocument>('POST', '/v1/records/put', { query, octets });
+  const timeoutMs = context.answerMs(octets.reduce((sum, { length }) => sum + length, 0));
+  const call = { query, octets, timeoutMs };
+  const done = await client.call<PutDocument>('POST', '/v1/records/put', call);
   context.result(done, (p) =>
     fields([
       ['address', p.address],
@@ -78,7 +82,7 @@ export function addRecords(program: Command, act: Act): void {
     .description('the bytes at an address, to stdout')
     .argument('<address>')
     .option('--fast', 'take the first valid copy; every immutable record is read so anyway')
-    .action(act((context, _o, [address = '']) => get(context, address)));
+    .action(act<GetOptions>((context, o, [address = '']) => get(context, address, o)));
   program
     .command('put')
     .description('store content at an address')

@@ -1,0 +1,45 @@
+/**
+ * What this node says of the beginning of its signing sessions. Most end within milliseconds, and
+ * every event costs each node a signature or its check and a write: of a session that completes in
+ * a moment its proposer tells the end alone, which implies the rest, and the others tell nothing.
+ * @module
+ */
+import type { SessionId } from '../../base/brands.ts';
+import type { Cancel, Clock } from '../../base/ports.ts';
+
+/** A session that takes longer is told of while it runs, in ms. */
+const MOMENT_MS = 250;
+
+/** Beginnings that are not told yet. */
+export class Openings {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<SessionId, Cancel>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get timers(): number {
+    return this.#waiting.size;
+  }
+
+  /** Calls `tell` after a moment, unless the session has ended. */
+  add(sid: SessionId, tell: () => void): void {
+    const cancel = this.#clock.after(MOMENT_MS, () => {
+      this.#waiting.delete(sid);
+      tell();
+    });
+    this.#waiting.set(sid, cancel);
+  }
+
+  /** The session ended. @returns whether its beginning was never told. */
+  end(sid: SessionId): boolean {
+    this.#waiting.get(sid)?.();
+    return this.#waiting.delete(sid);
+  }
+
+  close(): void {
+    for (const cancel of this.#waiting.values()) cancel();
+    this.#waiting.clear();
+  }
+}
