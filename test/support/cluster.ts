@@ -58,7 +58,7 @@ export function run(
  * @param everyMs the pause between two looks; long where a look asks many daemons.
  */
 export async function until<T>(
-  what: string,
+  what: string | (() => string),
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = 180_000,
   everyMs = 50,
@@ -73,7 +73,8 @@ export async function until<T>(
       last = thrown;
     }
     if (performance.now() > end) {
-      throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
+      const named = typeof what === 'string' ? what : what();
+      throw new Error(`${named}: not within ${timeoutMs} ms`, { cause: last });
     }
     await sleep(everyMs);
   }
@@ -257,6 +258,17 @@ export class TestNode {
   }
 }
 
+interface SeenPeer {
+  readonly name?: string;
+  readonly ready: boolean;
+  readonly connected: boolean;
+}
+
+const glimpseOf = ({ name, ready, connected }: SeenPeer): SeenPeer => ({
+  ...(name === undefined ? {} : { name }),
+  ...{ ready, connected },
+});
+
 /** `n` nodes of one cluster; node 0 is the founder. */
 export class Cluster {
   readonly nodes: TestNode[] = [];
@@ -348,12 +360,12 @@ export class Cluster {
   /** Waits until every running node sees every other one ready. */
   async meshed(timeoutMs = 300_000): Promise<void> {
     const running = this.nodes.filter((node) => node.running);
+    let views: readonly (readonly SeenPeer[])[] = [];
     await until(
-      'full mesh',
+      () => `full mesh, ${JSON.stringify(views)}`,
       async () => {
-        const views = await Promise.all(
-          running.map((node) => node.get<{ ready: boolean; connected: boolean }[]>('/v1/peers')),
-        );
+        const seen = running.map((node) => node.get<SeenPeer[]>('/v1/peers'));
+        views = (await Promise.all(seen)).map((view) => view.map(glimpseOf));
         return views.every(
           (view) =>
             view.filter((peer) => peer.connected && peer.ready).length >= running.length - 1,

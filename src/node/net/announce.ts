@@ -59,7 +59,7 @@ export interface AnnouncerDeps {
   readonly addrs: () => readonly string[];
   /** Of this host, asked at every announcement; without it nothing is said of them. */
   readonly resources?: () => Resources;
-  /** A higher (boot, seq) of a member. */
+  /** A new word of a member. */
   readonly heard: (announcement: Announcement) => void;
   /** The same identity runs twice; `peer` may be this node itself. */
   readonly copied: (peer: PeerId) => void;
@@ -290,10 +290,13 @@ export class Announcer {
       return;
     }
     if (!this.#isMember(peerId)) return;
-    const verdict = this.#book.take(announcement, new Uint8Array(sealed), this.#now(), ageMs);
-    if (verdict === 'two-runs') this.#copied(peerId);
-    if (verdict === 'old') this.counters.old++;
-    if (verdict !== 'new') return;
+    const word = { announcement, sealed: new Uint8Array(sealed), ageMs, own: from === peerId };
+    const { isNew, isCopy } = this.#book.take(word, this.#now());
+    if (isCopy) this.#copied(peerId);
+    if (!isNew) {
+      this.counters.old++;
+      return;
+    }
     this.#deps.heard(announcement);
     for (const listener of this.#listeners) listener();
   }

@@ -1,8 +1,8 @@
 /**
  * What a node says of itself, signed, and the book that every other node keeps of it.
  *
- * The book ages an announcement by the reader's own monotonic clock, from the receipt of a higher
- * (boot, seq): hosts' clocks need not agree, and a replay makes nobody younger.
+ * The book ages an announcement by the reader's own monotonic clock, from the receipt of a newer
+ * word: hosts' clocks need not agree, and a replay makes nobody younger.
  * @module
  */
 import { z } from 'zod';
@@ -20,7 +20,7 @@ import { ROLES, type Role } from '../../roster/types.ts';
 export interface Announcement {
   readonly v: 1;
   readonly peerId: PeerId;
-  /** Durable boot counter, then a number that grows within the run: what is newer wins. */
+  /** Durable boot counter, and a number that grows within the run; see {@link AnnouncementBook}. */
   readonly boot: number;
   readonly seq: number;
   /** 8 random bytes per run, so that two processes with one identity are told apart. */
@@ -129,58 +129,94 @@ export interface Entry {
 }
 
 /**
- * `two-runs`: two processes announce with one identity: a copied data directory, or an old backup
- * brought back while the original runs.
+ * @property isNew it is what the book says of the peer now.
+ * @property isCopy another run said as much before it: two processes announce with one identity, or
+ * an old copy of its data directory was brought back.
  */
-export type Verdict = 'new' | 'old' | 'two-runs';
+export interface Verdict {
+  readonly isNew: boolean;
+  readonly isCopy: boolean;
+}
 
-const isNewer = (a: Announcement, b: Announcement): boolean =>
-  a.boot > b.boot || (a.boot === b.boot && a.seq > b.seq);
+/** A word as it came. `own`: over the connection with the very peer that it is about. */
+export interface Word {
+  readonly announcement: Announcement;
+  readonly sealed: Uint8Array;
+  /** How old its giver says it is, ms; it can only make it older. */
+  readonly ageMs?: number;
+  readonly own?: boolean;
+}
 
-/** Newest announcement of every peer. Pure: the caller tells the time. */
+/** What is known of a peer. `runs`: the last number of each run, hex, latest heard last. */
+interface Page {
+  readonly entry: Entry;
+  readonly runs: ReadonlyMap<string, number>;
+}
+
+/** Runs of one peer whose last number is remembered. */
+const RUNS = 4;
+
+/**
+ * Newest word of every peer. Pure: the caller tells the time.
+ *
+ * | word of                              | is new when                                  |
+ * | ------------------------------------ | -------------------------------------------- |
+ * | a known run, number not higher       | never                                        |
+ * | a higher boot, or the same one       | always: of twins whoever spoke last          |
+ * | a lower boot, from the peer itself   | always: its disk went back to an earlier day |
+ * | a lower boot, second-hand            | never: it is late, or a replay               |
+ *
+ * Numbers of two runs do not compare. If they did, a host would count as gone after its twin was
+ * stopped, until it had spoken as often as that one.
+ */
 export class AnnouncementBook {
-  readonly #entries = new Map<PeerId, Entry>();
+  readonly #pages = new Map<PeerId, Page>();
   readonly #maxAgeMs: number;
 
   constructor(maxAgeMs: number = LIMITS.announceAgeMs) {
     this.#maxAgeMs = maxAgeMs;
   }
 
-  /**
-   * Takes an opened announcement in.
-   * @param ageMs how old its giver says it is; it can only make it older.
-   */
-  take(announcement: Announcement, sealed: Uint8Array, nowMs: number, ageMs = 0): Verdict {
-    const known = this.#entries.get(announcement.peerId);
-    const clash =
-      known !== undefined &&
-      known.announcement.boot === announcement.boot &&
-      toHex(known.announcement.run) !== toHex(announcement.run);
-    if (known === undefined || isNewer(announcement, known.announcement)) {
-      const receivedAt = nowMs - Math.max(0, ageMs);
-      this.#entries.set(announcement.peerId, { announcement, sealed, receivedAt });
-      return clash ? 'two-runs' : 'new';
+  /** Takes an opened announcement in. */
+  take({ announcement, sealed, ageMs = 0, own = false }: Word, nowMs: number): Verdict {
+    const { peerId, boot, seq } = announcement;
+    const run = toHex(announcement.run);
+    const known = this.#pages.get(peerId);
+    const runs = new Map(known?.runs);
+    const latest = known?.entry.announcement;
+    const inOrder = latest === undefined || boot >= latest.boot || own;
+    const isNew = inOrder && seq > (runs.get(run) ?? -1);
+    const isCopy =
+      latest !== undefined && inOrder && boot <= latest.boot && toHex(latest.run) !== run;
+    if (isNew) {
+      runs.delete(run);
+      runs.set(run, seq);
+      const [oldest] = runs.keys();
+      if (runs.size > RUNS && oldest !== undefined) runs.delete(oldest);
+      const entry = { announcement, sealed, receivedAt: nowMs - Math.max(0, ageMs) };
+      this.#pages.set(peerId, { entry, runs });
     }
-    return clash ? 'two-runs' : 'old';
+    return { isNew, isCopy };
   }
 
   /** The newest word of a peer, however old. */
   get(peer: PeerId): Entry | undefined {
-    return this.#entries.get(peer);
+    return this.#pages.get(peer)?.entry;
   }
 
   isFresh(peer: PeerId, nowMs: number): boolean {
-    const entry = this.#entries.get(peer);
+    const entry = this.get(peer);
     return entry !== undefined && nowMs - entry.receivedAt < this.#maxAgeMs;
   }
 
   /** What stands within its 30 s. */
   fresh(nowMs: number): readonly Entry[] {
-    return [...this.#entries.values()].filter((e) => nowMs - e.receivedAt < this.#maxAgeMs);
+    const entries = [...this.#pages.values()].map(({ entry }) => entry);
+    return entries.filter((entry) => nowMs - entry.receivedAt < this.#maxAgeMs);
   }
 
   /** Forgets those who are no members any more. */
   keep(isMember: (peer: PeerId) => boolean): void {
-    for (const peer of this.#entries.keys()) if (!isMember(peer)) this.#entries.delete(peer);
+    for (const peer of this.#pages.keys()) if (!isMember(peer)) this.#pages.delete(peer);
   }
 }

@@ -113,68 +113,102 @@ describe('an announcement', () => {
 });
 
 describe('the announcement book', () => {
-  const sealed = new Uint8Array([1]);
   const MAX = LIMITS.announceAgeMs;
+  type Said = Partial<Announcement> & { readonly ageMs?: number; readonly own?: boolean };
+
+  function bookOf() {
+    const book = new AnnouncementBook();
+    const verdict = ({ ageMs = 0, own = false, ...said }: Said, now = 0) => {
+      const word = { announcement: announcement(said), sealed: new Uint8Array([1]), ageMs, own };
+      return book.take(word, now);
+    };
+    const take = (said: Said, now = 0): boolean => verdict(said, now).isNew;
+    return { book, take, verdict, held: () => book.get(ada.peerId)?.announcement };
+  }
+  const runOf = (id: number): Uint8Array => new Uint8Array(8).fill(id);
 
   it('ages by the reader alone, from the receipt of a higher number (R8, R24)', () => {
-    const book = new AnnouncementBook();
-    expect(book.take(announcement({ seq: 5 }), sealed, 0)).toBe('new');
+    const { book, take } = bookOf();
+    expect(take({ seq: 5 })).toBe(true);
     expect(book.isFresh(ada.peerId, MAX - 1)).toBe(true);
     expect(book.isFresh(ada.peerId, MAX)).toBe(false);
-    expect(book.take(announcement({ seq: 6 }), sealed, MAX)).toBe('new');
+    expect(take({ seq: 6 }, MAX)).toBe(true);
     expect(book.isFresh(ada.peerId, 2 * MAX - 1)).toBe(true);
   });
 
   it('grows no younger by a replay or an older word', () => {
-    const book = new AnnouncementBook();
-    book.take(announcement({ boot: 2, seq: 5 }), sealed, 0);
-    expect(book.take(announcement({ boot: 2, seq: 5 }), sealed, 1_000)).toBe('old');
-    expect(book.take(announcement({ boot: 2, seq: 4 }), sealed, 1_000)).toBe('old');
-    expect(book.take(announcement({ boot: 1, seq: 99 }), sealed, 1_000)).toBe('old');
+    const { book, take, held } = bookOf();
+    take({ boot: 2, seq: 5, run: runOf(2) });
+    expect(take({ boot: 2, seq: 5, run: runOf(2) }, 1_000)).toBe(false);
+    expect(take({ boot: 2, seq: 4, run: runOf(2) }, 1_000)).toBe(false);
+    expect(take({ boot: 1, seq: 99, run: runOf(1) }, 1_000)).toBe(false);
     expect(book.isFresh(ada.peerId, MAX)).toBe(false);
-    expect(book.get(ada.peerId)?.announcement.seq).toBe(5);
+    expect(held()?.seq).toBe(5);
   });
 
-  it('takes a restart for newer, whatever its sequence number', () => {
-    const book = new AnnouncementBook();
-    book.take(announcement({ boot: 1, seq: 900 }), sealed, 0);
-    expect(book.take(announcement({ boot: 2, seq: 1 }), sealed, 1)).toBe('new');
+  it('takes a restart for newer, whatever its sequence number, and for no copy', () => {
+    const { verdict } = bookOf();
+    verdict({ boot: 1, seq: 900, run: runOf(1) });
+    expect(verdict({ boot: 2, seq: 1, run: runOf(2) }, 1)).toEqual({ isNew: true, isCopy: false });
+    const late = verdict({ boot: 1, seq: 901, run: runOf(1) }, 1);
+    expect(late).toEqual({ isNew: false, isCopy: false });
   });
 
   it('believes that second-hand news is old, never that it is younger', () => {
-    const book = new AnnouncementBook();
-    book.take(announcement(), sealed, 10_000, MAX - 5_000);
+    const { book, take } = bookOf();
+    take({ ageMs: MAX - 5_000 }, 10_000);
     expect(book.isFresh(ada.peerId, 14_999)).toBe(true);
     expect(book.isFresh(ada.peerId, 15_000)).toBe(false);
-    const other = new AnnouncementBook();
-    other.take(announcement(), sealed, 10_000, -1e9);
-    expect(other.isFresh(ada.peerId, 10_000 + MAX)).toBe(false);
+    const other = bookOf();
+    other.take({ ageMs: -1e9 }, 10_000);
+    expect(other.book.isFresh(ada.peerId, 10_000 + MAX)).toBe(false);
   });
 
-  it('notices two runs with one boot counter', () => {
-    const book = new AnnouncementBook();
-    book.take(announcement({ boot: 3, seq: 1, run: new Uint8Array(8).fill(1) }), sealed, 0);
-    const twin = announcement({ boot: 3, seq: 1, run: new Uint8Array(8).fill(2) });
-    expect(book.take(twin, sealed, 1)).toBe('two-runs');
-    expect(book.take({ ...twin, seq: 9 }, sealed, 1)).toBe('two-runs');
+  it('hears both of two runs with one boot counter, and the one that is left at once', () => {
+    const { book, verdict, held } = bookOf();
+    verdict({ boot: 3, seq: 1, run: runOf(1) });
+    const both = { isNew: true, isCopy: true };
+    expect(verdict({ boot: 3, seq: 40, run: runOf(2), draining: true }, 1)).toEqual(both);
+    expect(verdict({ boot: 3, seq: 2, run: runOf(1) }, 2)).toEqual(both);
+    expect(held()).toMatchObject({ seq: 2, draining: false });
+    expect(verdict({ boot: 3, seq: 40, run: runOf(2) }, MAX)).toEqual({ ...both, isNew: false });
+    expect(book.isFresh(ada.peerId, MAX + 2)).toBe(false);
+  });
+
+  it('hears a peer whose disk went back from itself alone, and from then on by gossip', () => {
+    const { take, verdict, held } = bookOf();
+    take({ boot: 9, seq: 7, run: runOf(9) });
+    const back = { boot: 4, run: runOf(4) };
+    expect(verdict({ ...back, seq: 1 })).toEqual({ isNew: false, isCopy: false });
+    expect(verdict({ ...back, seq: 1, own: true })).toEqual({ isNew: true, isCopy: true });
+    expect(take({ ...back, seq: 2 })).toBe(true);
+    expect(take({ boot: 9, seq: 7, run: runOf(9) })).toBe(false);
+    expect(held()).toMatchObject({ boot: 4, seq: 2 });
+  });
+
+  it('remembers a few runs of a peer, not all', () => {
+    const { take } = bookOf();
+    for (let id = 1; id <= 5; id++) take({ boot: 1, seq: 10, run: runOf(id) });
+    expect(take({ boot: 1, seq: 10, run: runOf(2) })).toBe(false);
+    expect(take({ boot: 1, seq: 10, run: runOf(1) })).toBe(true);
   });
 
   it('holds the newest word of each peer after any order of arrival', () => {
     const word = fc.record({ boot: fc.nat(3), seq: fc.nat(20) });
     fc.assert(
       fc.property(fc.array(word, { minLength: 1, maxLength: 30 }), (words) => {
-        const book = new AnnouncementBook();
-        for (const w of words) book.take(announcement(w), sealed, 0);
+        const { take, held } = bookOf();
+        for (const w of words) take({ ...w, run: runOf(w.boot) });
         const rank = (w: { boot: number; seq: number }): number => w.boot * 1_000 + w.seq;
-        const held = book.get(ada.peerId)?.announcement;
-        expect(held && rank(held)).toBe(Math.max(...words.map(rank)));
+        const last = held();
+        expect(last && rank(last)).toBe(Math.max(...words.map(rank)));
       }),
     );
   });
 
   it('forgets who left the roster', () => {
-    const book = new AnnouncementBook();
-    book.take(announcement(), sealed, 0);
+    const { book, take } = bookOf();
+    take({});
     book.keep((peer: PeerId) => peer !== ada.peerId);
     expect(book.get(ada.peerId)).toBeUndefined();
   });
