@@ -20,6 +20,9 @@ export function fromHex(text: string): Uint8Array | undefined {
 /** RFC 4648 base32, lower case, no padding, no multibase prefix. */
 export const toBase32 = (bytes: Uint8Array): string => base32.baseEncode(bytes);
 
+/** @throws SyntaxError for what {@link toBase32} does not write. */
+export const fromBase32 = (text: string): Uint8Array => base32.baseDecode(text);
+
 export const utf8Bytes = (text: string): Uint8Array => utf8.encode(text);
 
 /** Unsigned LEB128 (https://github.com/multiformats/unsigned-varint). */

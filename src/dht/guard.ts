@@ -15,7 +15,7 @@ import { LevelDatastore } from 'datastore-level';
 import type { Batch, Key } from 'interface-datastore';
 import type { Level } from 'level';
 import type { PeerId } from '../base/brands.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes, fromBase32 } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { KeyQueue } from '../base/key-queue.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -50,6 +50,11 @@ export interface GuardDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly counters: Counters;
+  /**
+   * What this node has for a key and has not brought to its place yet: served like what is stored,
+   * so that a record can be read from the moment it exists. Valid and of the key's namespace.
+   */
+  readonly waiting?: (rule: Rule) => Uint8Array | undefined;
 }
 
 /** A slice of the held records, in datastore order. */
@@ -121,9 +126,14 @@ export class RecordGuard extends LevelDatastore {
     return this.#write(datastoreKey(KAD_PREFIX, key), key, value);
   }
 
-  /** The stored value, not checked again. @throws DISK_FAILED. */
+  /** The stored value, not checked again, and what waits. @throws DISK_FAILED. */
   async load(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return (await this.#read(datastoreKey(KAD_PREFIX, key)))?.value;
+    return this.#withWaiting(key, (await this.#read(datastoreKey(KAD_PREFIX, key)))?.value);
+  }
+
+  /** Whether a value is stored: what only waits is not. @throws DISK_FAILED. */
+  async isStored(key: Uint8Array): Promise<boolean> {
+    return (await this.#read(datastoreKey(KAD_PREFIX, key))) !== undefined;
   }
 
   /** Removes a record. Only the probe's own key is ever dropped. */
@@ -170,13 +180,15 @@ export class RecordGuard extends LevelDatastore {
     const at = key.toString();
     if (!at.startsWith(RECORDS)) return super.get(key, options);
     const record = await this.#read(at);
+    const asked = record?.key ?? fromBase32(at.slice(RECORDS.length));
+    const value = this.#withWaiting(asked, record?.value);
     // Dead or damaged goes; super.get throws the error class that callers expect then.
-    if (record === undefined) {
+    if (value === undefined) {
       await this.#remove(at);
       return super.get(key, options);
     }
     const now = new Date(this.#deps.clock.wallMs());
-    return new Libp2pRecord(record.key, record.value, now).serialize();
+    return new Libp2pRecord(asked, value, now).serialize();
   }
 
   override async delete(key: Key): Promise<void> {
@@ -306,6 +318,15 @@ export class RecordGuard extends LevelDatastore {
       return undefined;
     }
     return record;
+  }
+
+  #withWaiting(key: Uint8Array, stored: Uint8Array | undefined): Uint8Array | undefined {
+    const { waiting, rules } = this.#deps;
+    if (waiting === undefined) return stored;
+    const rule = rules.of(key);
+    const more = waiting(rule);
+    if (more === undefined || stored === undefined) return stored ?? more;
+    return rules.join(rule, stored, more);
   }
 
   async #raw(at: string): Promise<Uint8Array | undefined> {

@@ -299,9 +299,11 @@ async function openOn(
   });
   const emit: EventLog['emit'] = (kind, data) => events.emit(kind, data);
   const tuning = new Tuning(config);
+  const outbox = await Outbox.open({ kv: store.root.sub('results'), logger: logOf('mpc') });
   const plan = planRecords(recordsOptions(config), {
     ...{ store, roster, clock, random, log: logOf('dht'), emit },
-    ...{ journal: store.root.sub('records'), waiting: store.root.sub('hybrid') },
+    ...{ journal: store.root.sub('records'), replays: store.root.sub('hybrid') },
+    waiting: (place) => outbox.at(place),
   });
   let node: Node | undefined;
   const network = await Network.create(
@@ -349,7 +351,6 @@ async function openOn(
   const sessions = await SessionStore.open({
     ...{ kv: store.root.sub('sessions'), clusterId, signer, clock, logger: logOf('sessions') },
   });
-  const outbox = await Outbox.open({ kv: store.root.sub('results'), logger: logOf('mpc') });
   const party = new Party(
     {
       sessionTimeoutMs: config.sessionTimeout,

@@ -4,6 +4,7 @@
  * @module
  */
 import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
+import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random } from '../base/ports.ts';
 import type { Choice } from '../base/switch.ts';
@@ -13,7 +14,7 @@ import type { HybridOptions } from '../dht/hybrid-options.ts';
 import { Journal } from '../dht/journal.ts';
 import { type DhtOptions, DhtStore } from '../dht/kad.ts';
 import { kadInit } from '../dht/options.ts';
-import { createRules } from '../dht/rules.ts';
+import { createRules, type Rule } from '../dht/rules.ts';
 import { leaderKind } from '../election/leader-kind.ts';
 import { certificateKind } from '../mpc/keys/certificate.ts';
 import type { RecordsPort } from '../mpc/party/ports.ts';
@@ -23,7 +24,9 @@ import { entryRecord, verifyEntryRecord } from '../roster/proof.ts';
 import type { RosterService } from '../roster/service.ts';
 import { membershipAddress } from '../ucxl/fixed.ts';
 import { recordNamespaces } from '../ucxl/namespaces.ts';
-import type { RecordRules } from '../ucxl/records.ts';
+import { parseConcrete } from '../ucxl/parse.ts';
+import { type Place, recordPlace } from '../ucxl/places.ts';
+import { encodeCopy, findKind, type RecordRules, verifyBody } from '../ucxl/records.ts';
 import { Resolver, type ResolverOptions } from '../ucxl/resolver.ts';
 import { rosterKind } from '../ucxl/roster-kind.ts';
 import { RecordBackends } from './backends-records.ts';
@@ -44,12 +47,19 @@ export interface RecordsDeps {
   readonly store: Store;
   /** A namespace of its own, and one for what waits for the network. */
   readonly journal: KeyValue;
-  readonly waiting: KeyValue;
+  readonly replays: KeyValue;
   readonly roster: RosterService;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   readonly emit: (kind: string, data: Readonly<Record<string, unknown>>) => void;
+  /** A record of this node on its way to a place of the store, `seriesId` of its address. */
+  readonly waiting: (place: string) => Waiting | undefined;
+}
+
+interface Waiting {
+  readonly address: string;
+  readonly record: Uint8Array;
 }
 
 /** What libp2p needs before there is a DHT, and what becomes of it once there is. */
@@ -65,6 +75,8 @@ export interface Records {
   readonly counters: Counters;
   readonly resolver: Resolver;
   readonly content: Content;
+  /** Whether a record stands in this node's own store. */
+  isStored(address: string): Promise<boolean>;
 }
 
 /** Lays down rules and guard; nothing is opened or started. */
@@ -74,7 +86,13 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   const recordRules = rulesOf(roster, counters);
   const namespaces = recordNamespaces(recordRules);
   const rules = createRules(namespaces);
-  const guard = new RecordGuard(store.db, {}, { rules, clock, log, counters });
+  const waiting = ({ namespace, suffix }: Rule): Uint8Array | undefined => {
+    const found = deps.waiting(suffix);
+    if (found === undefined) return undefined;
+    const place = placeOf(recordRules, found.address);
+    return place.namespace === namespace.name ? storedForm(recordRules, found) : undefined;
+  };
+  const guard = new RecordGuard(store.db, {}, { rules, clock, log, counters, waiting });
   return {
     kad: kadInit(roster.view.tag, namespaces, counters),
     guard,
@@ -86,7 +104,7 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
       const backends = new RecordBackends(
         { choice: options.choice, hybrid: options.hybrid, replication },
         {
-          ...{ ...shared, journal: ownWrites, disk: deps.waiting, emit: deps.emit },
+          ...{ ...shared, journal: ownWrites, disk: deps.replays, emit: deps.emit },
           members: () => [...roster.view.members.keys()],
           dht: (members) =>
             new DhtStore(options.dht, { ...shared, journal: ownWrites, kad, members }),
@@ -110,9 +128,32 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
         clock,
         logger: log,
       });
-      return { backends, resolver, counters, content };
+      const isStored = (address: string): Promise<boolean> => {
+        const { namespace, suffix } = placeOf(recordRules, address);
+        return guard.isStored(rules.key(namespace, suffix));
+      };
+      return { backends, resolver, counters, content, isStored };
     },
   };
+}
+
+/** @throws INTERNAL where no kind of record stands. */
+function kindOf({ kinds }: RecordRules, address: string) {
+  const target = parseConcrete(address);
+  const kind = findKind(kinds, target);
+  if (kind === undefined) throw new BzzzError('INTERNAL', `no kind of record at ${address}`);
+  return { target, kind };
+}
+
+function placeOf(rules: RecordRules, address: string): Place {
+  const { target, kind } = kindOf(rules, address);
+  return recordPlace(rules, kind, target);
+}
+
+/** A record as it is stored at its address. @throws BAD_MESSAGE when it may not stand there. */
+function storedForm(rules: RecordRules, { address, record }: Waiting): Uint8Array {
+  const { target, kind } = kindOf(rules, address);
+  return encodeCopy(rules, kind, target, verifyBody(kind, target, record));
 }
 
 const republishing = ({ republishMs }: DhtOptions) =>
@@ -133,7 +174,7 @@ function rulesOf(roster: RosterService, counters: Counters): RecordRules {
 }
 
 /** Records as the party service uses them. */
-export function recordsPort({ resolver }: Records): RecordsPort {
+export function recordsPort({ resolver, isStored }: Records): RecordsPort {
   return {
     async publish(address, bytes, as) {
       await resolver.publish(address, bytes, { background: as === 'witness' });
@@ -143,6 +184,7 @@ export function recordsPort({ resolver }: Records): RecordsPort {
       const copies = await resolver.candidates(address, options);
       return copies.map(({ bytes }) => bytes);
     },
+    isStored,
   };
 }
 

@@ -84,13 +84,14 @@ type Fire = Awaited<ReturnType<typeof underFire>>;
 
 function report(shape: readonly number[], fire: Fire): void {
   const { answered, failed, wrong, lost, replaced, split, changed, kills, ms } = fire;
+  const { readMs, agreedMs } = fire;
   const again = answered.filter(({ askedAgain }) => askedAgain).length;
   console.log(
     JSON.stringify({
       ...{ test: 'load', shape: shape.join('-of-'), seed: SEED, asked: SIGNATURES },
       ...{ signed: answered.length, asked_again: again, failed: failed.length },
       ...{ wrong: wrong.length, lost: lost.length, replaced, split: split.length },
-      ...{ changed: changed.length, kills },
+      ...{ changed: changed.length, kills, read_ms: round(readMs), agreed_ms: round(agreedMs) },
       latency_ms: quantiles(answered.map(({ ms: one }) => one)),
       per_second: round((answered.length * 1_000) / ms, 1),
       ...{ memory_mib: fire.gauges, memory_last_mib: fire.memory_last },

@@ -49,6 +49,22 @@ describe('S6: the same request once', () => {
     }
   });
 
+  /** Results come to their places behind the answers, few at a time while a node signs. */
+  it('an answer resolves on every host from the moment it is given', async () => {
+    await Promise.all(
+      Array.from({ length: 60 }, async (_, i) => {
+        const message = Buffer.from(`at once ${i}`).toString('hex');
+        const asked = cluster.node(i % 3);
+        const { address } = await asked.post<Signed>('/v1/sign', { key: 'main', message });
+        const query = new URLSearchParams({ address });
+        for (const node of cluster.nodes) {
+          const { pin } = await node.get<{ pin: string }>(`/v1/records/get?${query}`);
+          expect(pin).toMatch(/^b/);
+        }
+      }),
+    );
+  });
+
   it('--fresh signs again', async () => {
     const first = await cluster.node(0).json<Signed>(['sign', 'main', '--message', 'f']);
     const fresh = await cluster.node(1).json<Signed>(['sign', 'main', '--message', 'f', '--fresh']);

@@ -4,7 +4,7 @@ import type { Batch, Key } from 'interface-datastore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8Bytes } from '../../src/base/bytes.ts';
 import { Counters } from '../../src/dht/counters.ts';
-import { type GuardOptions, RecordGuard } from '../../src/dht/guard.ts';
+import { type GuardDeps, type GuardOptions, RecordGuard } from '../../src/dht/guard.ts';
 import { probeValue } from '../../src/dht/probe.ts';
 import { datastoreKey } from '../../src/dht/rules.ts';
 import { quietLogger, type TestClock, testClock } from '../support/world.ts';
@@ -19,9 +19,12 @@ let disk: Awaited<ReturnType<typeof openDisk>>;
 let clock: TestClock;
 let counters: Counters;
 let guard: RecordGuard;
-const reopen = (options: GuardOptions = {}): void => {
+const reopen = (options: GuardOptions = {}, waiting?: GuardDeps['waiting']): void => {
   counters = new Counters();
-  const deps = { rules: RULES, clock, log: quietLogger, counters };
+  const deps = {
+    ...{ rules: RULES, clock, log: quietLogger, counters },
+    ...(waiting === undefined ? {} : { waiting }),
+  };
   guard = new RecordGuard(disk.store.db, options, deps);
 };
 /** As kad-dht's handler of PUT_VALUE does it. */
@@ -70,6 +73,23 @@ describe('the guard', () => {
     const bytes = Array.from({ length: 40 }, (_, i) => 1 + (i % 8));
     await Promise.all(bytes.map((byte) => put(set, Uint8Array.of(byte))));
     expect(await guard.load(set)).toEqual(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+  });
+
+  it('serves what waits for its place as if it were stored, and stores nothing of it', async () => {
+    const set = RULES.key('u', 's');
+    const waits = new Map([['u/s', Uint8Array.of(2, 3)]]);
+    reopen({}, ({ namespace, suffix }) => waits.get(`${namespace.name}/${suffix}`));
+    const served = async () => Libp2pRecord.deserialize(await guard.get(at(set))).value;
+    expect(await guard.load(set)).toEqual(Uint8Array.of(2, 3));
+    expect(await served()).toEqual(Uint8Array.of(2, 3));
+    expect(await guard.isStored(set)).toBe(false);
+    await put(set, Uint8Array.of(1));
+    expect(await guard.load(set)).toEqual(Uint8Array.of(1, 2, 3));
+    expect(await served()).toEqual(Uint8Array.of(1, 2, 3));
+    waits.clear();
+    expect(await guard.load(set)).toEqual(Uint8Array.of(1));
+    expect(await guard.isStored(set)).toBe(true);
+    expect(await guard.load(key)).toBeUndefined();
   });
 
   it('binds the key inside the record to where it is stored', async () => {

@@ -77,6 +77,8 @@ export interface SessionDocument {
   readonly sessionId: string;
   readonly kind: Proposal['kind'];
   readonly state: string;
+  /** It is `completed` by the word of others: this node has no part in it and saw no result. */
+  readonly reported?: true;
   readonly keyId?: string;
   readonly initiator: string;
   readonly parties: readonly {
@@ -178,6 +180,7 @@ export function sessionDocument(
     sessionId: sealed.sid,
     kind: proposal.kind,
     state: view.state,
+    ...(view.reported ? { reported: true } : {}),
     ...(keyId === undefined ? {} : { keyId }),
     initiator: proposal.proposer,
     parties: seats.map(({ peerId, index, role }) => ({

@@ -2,6 +2,7 @@
  * Results that are not at their addresses yet, on this node's disk: a signature that a client was
  * given survives the death of the process that gave it (P2). Rows are written unsynced: they are
  * with the operating system when the client has its answer, and other holders have the result too.
+ * Readers find a held result as if it were stored, so an answer resolves as soon as it is given.
  *
  * | key     | value                      |
  * | ------- | -------------------------- |
@@ -13,6 +14,7 @@ import { decode, encode, field } from '../../base/codec.ts';
 import { toBzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { KeyValue, Logger } from '../../base/ports.ts';
+import { seriesId } from '../../ucxl/address.ts';
 
 const rowSchema = z.strictObject({
   v: z.literal(1),
@@ -37,6 +39,8 @@ export interface OutboxDeps {
 /** The results of one node that are on their way. */
 export class Outbox {
   readonly #deps: OutboxDeps;
+  /** What is held now, by the place of its address in the record store. */
+  readonly #held = new Map<string, HeldResult>();
   readonly #writing = new Map<string, Promise<void>>();
   #left: readonly HeldResult[] = [];
 
@@ -51,7 +55,9 @@ export class Outbox {
     for await (const [address, value] of deps.kv.entries()) {
       try {
         const { role, record } = decode('held result', rowSchema, value, 2 * LIMITS.recordBytes);
-        left.push({ address, role, record: new Uint8Array(record) });
+        const held = { address, role, record: new Uint8Array(record) };
+        outbox.#held.set(seriesId(address), held);
+        left.push(held);
       } catch (thrown) {
         deps.logger.error({ address, error: toBzzzError(thrown).message }, 'a result was damaged');
         await deps.kv.del(address);
@@ -68,13 +74,21 @@ export class Outbox {
     return left;
   }
 
+  /** The result that is held for a place of the record store, `seriesId` of its address. */
+  at(place: string): HeldResult | undefined {
+    return this.#held.get(place);
+  }
+
   /** Writes a result down. A failure is logged: other holders have it too. */
-  hold({ address, role, record }: HeldResult): void {
+  hold(result: HeldResult): void {
+    const { address, role, record } = result;
+    this.#held.set(seriesId(address), result);
     this.#write(address, () => this.#deps.kv.put(address, encode({ v: 1, role, record })));
   }
 
   /** The result is where it belongs. */
   drop(address: string): void {
+    this.#held.delete(seriesId(address));
     this.#write(address, () => this.#deps.kv.del(address));
   }
 

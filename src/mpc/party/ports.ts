@@ -28,6 +28,8 @@ export interface RecordsPort {
    * @returns no candidate when there is none or nobody answered.
    */
   candidates(address: string, where: 'local' | 'anywhere'): Promise<readonly Uint8Array[]>;
+  /** Whether anything was stored at an address here; what this node holds in its outbox is not. */
+  isStored(address: string): Promise<boolean>;
 }
 
 /** The way to members whom discovery does not find. */

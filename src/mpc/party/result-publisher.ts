@@ -76,7 +76,10 @@ export class ResultPublisher {
 
   /** Another node sealed it, and should publish it. */
   witness(result: Result): void {
-    if (this.#watched.length >= BACKLOG) this.#watched.shift();
+    if (this.#watched.length >= BACKLOG) {
+      void this.#publish(result, 'witness');
+      return;
+    }
     this.#watched.push(result);
     this.#look ??= this.#deps.clock.after(WITNESS_MS, () => this.#lookAround());
   }
@@ -122,9 +125,9 @@ export class ResultPublisher {
     const work = async (): Promise<void> => {
       for (const result of due) {
         if (this.#closed) return;
-        const here = await this.#deps.records.candidates(result.address, 'local');
-        if (here.length === 0) await this.#publish(result, 'witness');
-        else this.#deps.done(result.address);
+        const { records, done } = this.#deps;
+        if (await records.isStored(result.address)) done(result.address);
+        else await this.#publish(result, 'witness');
       }
     };
     work().catch((error: unknown) => this.#failed(error));

@@ -86,6 +86,8 @@ export interface SessionFacts {
 /** What an operator is shown. */
 export interface SessionView {
   readonly state: SessionState;
+  /** It is completed by the word of others; nothing was verified here. */
+  readonly reported: boolean;
   readonly parties: ReadonlyMap<PeerId, PartyState>;
   /** 0 before anything was said; the highest retry that an author told of. */
   readonly attempt: number;
@@ -128,6 +130,10 @@ export function foldAuthor(chain: Chain): AuthorView {
  * onlooker its own word (a deadline that passed) goes before the proposer's. Other parties' ends
  * are theirs alone. An end stands until there is evidence: one who says `completed` behind its own
  * `expired` has seen some, and a node that has not keeps the end (S1).
+ *
+ * A host without a part in a signature never sees evidence: it would have to know the message. For
+ * it the session is completed when its proposer says so, or as many parties as are needed, and the
+ * view says that this is a report.
  */
 export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Chain>): SessionView {
   const authors = new Map([...chains].map(([peer, chain]) => [peer, foldAuthor(chain)]));
@@ -143,9 +149,12 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   const completed = [facts.self, facts.proposer, ...facts.parties].flatMap((peer) =>
     stateOf(peer) === 'completed' ? (authors.get(peer)?.end ?? []) : [],
   )[0]?.event;
-  const last = facts.evidence ? completed : end;
+  const reported = !facts.evidence && end === undefined && isReported(facts, stateOf);
+  const isThrough = facts.evidence || reported;
+  const last = isThrough ? completed : end;
   return {
-    state: stateOfSession(facts, stateOf, end?.kind),
+    state: isThrough ? 'completed' : stateOfSession(facts, stateOf, end?.kind),
+    reported,
     parties: new Map(facts.parties.map((peer) => [peer, stateOf(peer)])),
     attempt: Math.max(all.length === 0 ? 0 : 1, ...all.map(({ event }) => event.data.attempt ?? 0)),
     keyId: completed?.data.keyId,
@@ -156,12 +165,21 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   };
 }
 
+/** Whether those who should know say that it is completed, to one who cannot see for itself. */
+function isReported(
+  { self, proposer, parties, needed }: SessionFacts,
+  stateOf: (peer: PeerId) => PartyState,
+): boolean {
+  if (self === proposer || parties.includes(self)) return false;
+  const through = parties.filter((peer) => stateOf(peer) === 'completed').length;
+  return stateOf(proposer) === 'completed' || (through > 0 && through >= needed);
+}
+
 function stateOfSession(
-  { evidence, parties, needed }: SessionFacts,
+  { parties, needed }: SessionFacts,
   stateOf: (peer: PeerId) => PartyState,
   end: EventKind | undefined,
 ): SessionState {
-  if (evidence) return 'completed';
   if (end !== undefined && isFailure(end)) return end;
   const states = parties.map(stateOf);
   if (states.some((state) => state === 'running' || state === 'completed')) return 'running';

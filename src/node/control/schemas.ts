@@ -284,6 +284,7 @@ export const session = z.strictObject({
   sessionId: hex,
   kind: z.enum(['keygen', 'sign', 'reshare', 'repair']),
   state: z.string(),
+  reported: z.literal(true).optional(),
   keyId: hex.optional(),
   initiator: peerId,
   parties: z.array(party.extend({ state: z.string() })),

@@ -96,6 +96,7 @@ export class SharedRecords {
         await this.slow(node);
         return found;
       },
+      isStored: async (address) => local.has(address),
     };
   }
 }

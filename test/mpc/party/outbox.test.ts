@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { encode } from '../../../src/base/codec.ts';
 import { Outbox } from '../../../src/mpc/party/outbox.ts';
+import { seriesId } from '../../../src/ucxl/address.ts';
 import { memoryKeyValue, quietLogger } from '../../support/world.ts';
 import { forever, TestCluster, type TestNode, until } from './cluster.ts';
 
@@ -19,6 +20,18 @@ describe('the outbox', () => {
     const next = await Outbox.open(deps);
     expect(next.takeLeft()).toEqual([row(1), row(3)]);
     expect(next.takeLeft()).toEqual([]);
+  });
+
+  it('finds a result by the place of its address until it is dropped', async () => {
+    const deps = { kv: memoryKeyValue(new Map()), logger: quietLogger };
+    const first = await Outbox.open(deps);
+    for (const i of [1, 2]) first.hold(row(i));
+    const place = (i: number): string => seriesId(row(i).address);
+    expect(first.at(place(1))).toEqual(row(1));
+    first.drop(row(1).address);
+    expect(first.at(place(1))).toBeUndefined();
+    for (const i of [1, 2]) await first.written(row(i).address);
+    expect((await Outbox.open(deps)).at(place(2))).toEqual(row(2));
   });
 
   it('drops a damaged row and keeps the others', async () => {

@@ -367,6 +367,18 @@ describe('party service', () => {
     expect(nodes[0]!.events.map(({ kind }) => kind)).toContain('key.created');
   });
 
+  it('R53: a signature is completed for a host without a part, as others report', async () => {
+    await start(4, { roles: ['persistent', 'persistent', 'persistent', 'observer'] });
+    await makeKey(cluster.node(0), 2, 3);
+    const signed = await sign(cluster.node(0), 'm');
+    const onlooker = cluster.node(3);
+    await until('seen', () => onlooker.party.sessions().length === 2);
+    const { sessionId } = signed;
+    await until('ended', () => onlooker.party.session(sessionId).state !== 'running');
+    expect(onlooker.party.session(sessionId)).toMatchObject({ state: 'completed', reported: true });
+    expect(cluster.node(1).party.session(sessionId)).not.toHaveProperty('reported');
+  });
+
   it('a signature that took a moment is told of by its proposer alone, and ends for all', async () => {
     const { nodes } = await start(3);
     await makeKey(cluster.node(0), 2, 3);

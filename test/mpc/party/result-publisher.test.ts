@@ -18,6 +18,7 @@ function setup(takesMs: number, busy: () => boolean) {
           clock.after(takesMs, done);
         }),
       candidates: async () => [],
+      isStored: async () => false,
     },
   });
   const result = (i: number) => ({ address: `ucxl://${i}`, record: Uint8Array.of(i) });

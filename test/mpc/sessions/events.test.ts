@@ -152,6 +152,21 @@ describe('session state', () => {
     }
   });
 
+  it('R53: a host without a part takes the word of the proposer, or of enough parties', () => {
+    const outside = { self: 'outside' as PeerId, parties: peers.slice(1) };
+    const [proposer, first, second] = signers.map((signer) =>
+      chainOf(signer, 'joined', 'started', 'completed'),
+    ) as [OpenedEvent[], OpenedEvent[], OpenedEvent[]];
+    const view = (events: readonly OpenedEvent[], more = {}) =>
+      foldSession({ ...facts, ...outside, ...more }, collect(events));
+    expect(view(first)).toMatchObject({ state: 'running', reported: false });
+    expect(view([...first, ...second])).toMatchObject({ state: 'completed', reported: true });
+    expect(view(proposer)).toMatchObject({ state: 'completed', reported: true, endedAtMs: 1_002 });
+    expect(view(proposer, { evidence: true })).toMatchObject({ reported: false });
+    const given = chainOf(signers[0]!, 'proposed', 'cancelled', 'completed');
+    expect(view([...given, ...first, ...second]).state).toBe('cancelled');
+  });
+
   it('ends by its own word where it takes part, by the proposer for an onlooker, by no other', () => {
     const proposer = chainOf(signers[0]!, 'proposed', 'cancelled');
     const self = chainOf(signers[1]!, 'joined', 'started', 'expired');

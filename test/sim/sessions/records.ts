@@ -37,6 +37,10 @@ export class Records {
         const all = new Set(from.flatMap((one) => [...this.#at(one, address)]));
         return [...all].map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
       },
+      isStored: async (address) => {
+        await process.lives();
+        return this.#at(host, address).size > 0;
+      },
     };
   }
 

@@ -18,6 +18,9 @@ export interface Aftermath {
   readonly replaced: number;
   /** Two hosts read different signatures for one request. */
   readonly split: readonly string[];
+  /** Until each was read at another host, and then until all hosts read the same, ms. */
+  readonly readMs: number;
+  readonly agreedMs: number;
 }
 
 /** Reads every signature at its address, on a host other than the one that answered. */
@@ -28,7 +31,8 @@ export async function aftermathOf(
   seed: number,
 ): Promise<Aftermath> {
   const rng = createRng(seed);
-  const deadline = performance.now() + PATIENCE_MS;
+  const began = performance.now();
+  const deadline = began + PATIENCE_MS;
   const found = new Map<Acknowledged, string>();
   let missing = answered;
   for (;;) {
@@ -43,11 +47,13 @@ export async function aftermathOf(
   }
   const others = [...found].filter(([{ signature }, read]) => read !== signature);
   const wrong = others.filter(([one, read]) => !isValid(publicKey, { ...one, signature: read }));
-  const split = await splitOf(others, nodes, deadline);
+  const readMs = performance.now() - began;
+  const split = await splitOf(others, nodes, performance.now() + PATIENCE_MS);
   return {
     lost: [...missing, ...wrong.map(([one]) => one)].map(({ address }) => address),
     replaced: others.length,
     split: split.map(({ address }) => address),
+    ...{ readMs, agreedMs: performance.now() - began - readMs },
   };
 }
 

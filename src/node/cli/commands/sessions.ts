@@ -14,7 +14,7 @@ const sessionText = (context: Context, s: SessionDocument): string =>
   fields([
     ['session', s.sessionId],
     ['kind', s.kind],
-    ['state', s.state],
+    ['state', s.reported === true ? `${s.state}, as others report` : s.state],
     ...(s.keyId === undefined ? [] : [['key id', s.keyId] as const]),
     ['initiator', s.initiator],
     ['attempt', s.attempt],
