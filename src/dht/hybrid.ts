@@ -309,7 +309,7 @@ export class HybridStore implements RecordStore, Service {
     const { namespace, suffix, value } = record;
     const subject: Subject = { kind: 'put', name: `${namespace}/${suffix}` };
     const timeoutMs = this.#timeOf(options);
-    const background = options.background === true;
+    const { background = false, shared = false } = options;
     return this.#reach(timeoutMs, async (given) => {
       await this.#replayer.underWay(subject);
       const mark = this.#queue.markOf(subject);
@@ -317,7 +317,8 @@ export class HybridStore implements RecordStore, Service {
       // The caller was answered from the disk meanwhile, and the queue has it.
       if (given.aborted) throw closedError();
       const whole = waits?.value ?? value;
-      const outcome = await network.put(namespace, suffix, whole, { timeoutMs, background });
+      const how = { timeoutMs, background, shared };
+      const outcome = await network.put(namespace, suffix, whole, how);
       const everything = !background && outcome.ack === 'quorum';
       if (mark !== undefined && everything) await this.#queue.settle(subject, mark);
       return outcome;

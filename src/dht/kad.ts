@@ -228,7 +228,8 @@ export class DhtStore implements RecordStore, Service {
     const whole = (await this.#own.read(key)) ?? value;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const started = this.#deps.clock.now();
-    const holders = await this.#copies.make(key, whole, 'write', timeoutMs, this.#stop.signal);
+    const first = options.shared === true ? 'ask' : 'write';
+    const holders = await this.#copies.make(key, whole, first, timeoutMs, this.#stop.signal);
     const need = this.#copies.need();
     this.#tell(started, unanswered(holders, self));
     const outcome = outcomeOf(need, self, holders);

@@ -38,6 +38,8 @@ export interface PutOptions {
   readonly timeoutMs?: number;
   /** Journal only; copies are made behind the answer. For a record that another writes as well. */
   readonly background?: boolean;
+  /** Most holders have it already: they are asked before anything is sent. */
+  readonly shared?: boolean;
 }
 
 export interface PutOutcome {

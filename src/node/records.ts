@@ -75,8 +75,8 @@ export interface Records {
   readonly counters: Counters;
   readonly resolver: Resolver;
   readonly content: Content;
-  /** Whether a record stands in this node's own store. */
-  isStored(address: string): Promise<boolean>;
+  /** Stores a record here, as one of its holders, unless something stands at its address. */
+  keep(address: string, bytes: Uint8Array): Promise<void>;
 }
 
 /** Lays down rules and guard; nothing is opened or started. */
@@ -128,11 +128,13 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
         clock,
         logger: log,
       });
-      const isStored = (address: string): Promise<boolean> => {
+      const keep = async (address: string, record: Uint8Array): Promise<void> => {
         const { namespace, suffix } = placeOf(recordRules, address);
-        return guard.isStored(rules.key(namespace, suffix));
+        const key = rules.key(namespace, suffix);
+        if (await guard.isStored(key)) return;
+        await guard.store(key, storedForm(recordRules, { address, record }));
       };
-      return { backends, resolver, counters, content, isStored };
+      return { backends, resolver, counters, content, keep };
     },
   };
 }
@@ -174,17 +176,20 @@ function rulesOf(roster: RosterService, counters: Counters): RecordRules {
 }
 
 /** Records as the party service uses them. */
-export function recordsPort({ resolver, isStored }: Records): RecordsPort {
+export function recordsPort({ resolver, keep }: Records): RecordsPort {
   return {
     async publish(address, bytes, as) {
       await resolver.publish(address, bytes, { background: as === 'witness' });
     },
+    async complete(address, bytes) {
+      await resolver.publish(address, bytes, { shared: true });
+    },
+    keep,
     async candidates(address, where) {
       const options = where === 'local' ? { localOnly: true } : {};
       const copies = await resolver.candidates(address, options);
       return copies.map(({ bytes }) => bytes);
     },
-    isStored,
   };
 }
 

@@ -22,14 +22,16 @@ export interface RecordsPort {
    * may take its time.
    */
   publish(address: string, bytes: Uint8Array, role: 'author' | 'witness'): Promise<void>;
+  /** As an author publishes, a record that most of those that should hold it have already. */
+  complete(address: string, bytes: Uint8Array): Promise<void>;
+  /** Stores a record here, as one of its holders, unless something stands at its address. */
+  keep(address: string, bytes: Uint8Array): Promise<void>;
   /**
    * What stands at an address that takes one candidate per author.
    * @param where `local`: only what this node stores; fast. `anywhere`: asks the network too.
    * @returns no candidate when there is none or nobody answered.
    */
   candidates(address: string, where: 'local' | 'anywhere'): Promise<readonly Uint8Array[]>;
-  /** Whether anything was stored at an address here; what this node holds in its outbox is not. */
-  isStored(address: string): Promise<boolean>;
 }
 
 /** The way to members whom discovery does not find. */

@@ -1,15 +1,15 @@
 /**
  * Brings results to their addresses, behind the signatures: whoever asked is answered first.
  *
- * | role    | what it does                                                                   |
- * | ------- | ------------------------------------------------------------------------------ |
- * | author  | publishes one by one, a moment later; a small part of the time while this node  |
- * |         | signs, without a pause when it does not                                        |
- * | witness | looks after a while whether the record has arrived here, and if not publishes it |
+ * | role    | what it does                                                                     |
+ * | ------- | -------------------------------------------------------------------------------- |
+ * | author  | sees to all copies, one result after the other, a moment later; a small part of   |
+ * |         | the time while this node signs, without a pause when it does not                 |
+ * | witness | stores its own copy a few seconds later, unless the author's has come            |
  *
- * A record in the DHT costs more than its signature: each holder that has the result would put it
- * there, and all of them at once. The author's put brings it to the others; they act only when it
- * did not come, because the author died.
+ * A record in the DHT costs more than its signature, so only one of those that have the result
+ * looks after all of its copies. The others have theirs anyway and ask nobody; should the author
+ * die, those that hold its records bring back what lacks copies (src/dht/repair.ts).
  * @module
  */
 import type { Cancel, Clock, Logger } from '../../base/ports.ts';
@@ -23,7 +23,7 @@ const SIGNING_MS = 500;
 const PAUSE_MS = [200, 3_000] as const;
 /** And how many times as long as the publication it is: the slower the machine, the longer. */
 const PAUSE_FACTOR = 30;
-/** A witness waits so long for the author's record. */
+/** A witness waits so long for the author's record: it comes soon while there is little to do. */
 const WITNESS_MS = 3_000;
 /** Results that wait. What comes on top goes to the store's own backlog, which is bounded too. */
 const BACKLOG = 4_096;
@@ -66,7 +66,7 @@ export class ResultPublisher {
   /** This node sealed the record. */
   author(result: Result): void {
     if (this.#waiting.length >= BACKLOG) {
-      void this.#publish(result, 'witness');
+      void this.#bring(result, 'publish');
       return;
     }
     this.#waiting.push(result);
@@ -74,12 +74,8 @@ export class ResultPublisher {
     this.#arm(MOMENT_MS);
   }
 
-  /** Another node sealed it, and should publish it. */
+  /** Another node sealed it, and sees to its copies. */
   witness(result: Result): void {
-    if (this.#watched.length >= BACKLOG) {
-      void this.#publish(result, 'witness');
-      return;
-    }
     this.#watched.push(result);
     this.#look ??= this.#deps.clock.after(WITNESS_MS, () => this.#lookAround());
   }
@@ -87,7 +83,7 @@ export class ResultPublisher {
   /** Writes down what waits, without the network: the node is stopping. */
   async flush(): Promise<void> {
     const waiting = this.#waiting.splice(0);
-    await Promise.all(waiting.map((result) => this.#publish(result, 'witness')));
+    await Promise.all(waiting.map((result) => this.#bring(result, 'publish')));
   }
 
   close(): void {
@@ -109,7 +105,7 @@ export class ResultPublisher {
       const { clock, busy } = this.#deps;
       const started = clock.now();
       this.#publishing = true;
-      void this.#publish(next, 'author').then(() => {
+      void this.#bring(next, 'complete').then(() => {
         this.#publishing = false;
         const now = clock.now();
         const signing = busy() || now - this.#newest < SIGNING_MS;
@@ -123,20 +119,18 @@ export class ResultPublisher {
     this.#look = undefined;
     const due = this.#watched.splice(0);
     const work = async (): Promise<void> => {
-      for (const result of due) {
-        if (this.#closed) return;
-        const { records, done } = this.#deps;
-        if (await records.isStored(result.address)) done(result.address);
-        else await this.#publish(result, 'witness');
-      }
+      for (const result of due) if (!this.#closed) await this.#bring(result, 'keep');
     };
-    work().catch((error: unknown) => this.#failed(error));
+    void work();
   }
 
-  async #publish({ address, record }: Result, role: 'author' | 'witness'): Promise<void> {
+  async #bring({ address, record }: Result, how: 'complete' | 'keep' | 'publish'): Promise<void> {
+    const { records, done } = this.#deps;
     try {
-      await this.#deps.records.publish(address, record, role);
-      this.#deps.done(address);
+      // Written down only; what lacks copies then is completed by the store.
+      if (how === 'publish') await records.publish(address, record, 'witness');
+      else await records[how](address, record);
+      done(address);
     } catch (error) {
       this.#failed(error);
     }

@@ -81,14 +81,19 @@ export class SharedRecords {
 
   port(node: string): RecordsPort {
     const local = new Map<string, Uint8Array[]>();
+    const publish = async (address: string, bytes: Uint8Array, role: string): Promise<void> => {
+      await this.far(node);
+      this.published.push({ by: node, address, role });
+      const all = this.byAddress.get(address) ?? new Map<string, Uint8Array>();
+      all.set(Buffer.from(bytes).toString('hex'), bytes);
+      this.byAddress.set(address, all);
+      local.set(address, [...(local.get(address) ?? []), bytes]);
+    };
     return {
-      publish: async (address, bytes, role) => {
-        await this.far(node);
-        this.published.push({ by: node, address, role });
-        const all = this.byAddress.get(address) ?? new Map<string, Uint8Array>();
-        all.set(Buffer.from(bytes).toString('hex'), bytes);
-        this.byAddress.set(address, all);
-        local.set(address, [...(local.get(address) ?? []), bytes]);
+      publish,
+      complete: (address, bytes) => publish(address, bytes, 'author'),
+      keep: async (address, bytes) => {
+        if (!local.has(address)) await publish(address, bytes, 'witness');
       },
       candidates: async (address, where) => {
         if (where === 'anywhere') return [...(this.byAddress.get(address)?.values() ?? [])];
@@ -96,7 +101,6 @@ export class SharedRecords {
         await this.slow(node);
         return found;
       },
-      isStored: async (address) => local.has(address),
     };
   }
 }

@@ -6,19 +6,21 @@ import { quietLogger, testClock } from '../../support/world.ts';
 function setup(takesMs: number, busy: () => boolean) {
   const clock = testClock();
   const published: number[] = [];
+  const kept: string[] = [];
   const publisher = new ResultPublisher({
     clock,
     logger: quietLogger,
     busy,
     done: () => {},
     records: {
-      publish: () =>
+      complete: () =>
         new Promise((done) => {
           published.push(clock.now());
           clock.after(takesMs, done);
         }),
+      keep: async (address) => void kept.push(address),
+      publish: async () => {},
       candidates: async () => [],
-      isStored: async () => false,
     },
   });
   const result = (i: number) => ({ address: `ucxl://${i}`, record: Uint8Array.of(i) });
@@ -29,7 +31,7 @@ function setup(takesMs: number, busy: () => boolean) {
       await new Promise((done) => setImmediate(done));
     }
   };
-  return { publisher, published, result, pass };
+  return { publisher, published, kept, result, pass };
 }
 
 describe('results on their way to their addresses', () => {
@@ -49,6 +51,18 @@ describe('results on their way to their addresses', () => {
     // The first one half a second after the newest result at the latest.
     await pass(1_300);
     expect(published).toHaveLength(5);
+    publisher.close();
+  });
+
+  it('stay with a witness, which asks nobody', async () => {
+    const { publisher, published, kept, result, pass } = setup(20, () => true);
+    for (let i = 0; i < 5; i++) publisher.witness(result(i));
+    await pass(2_900);
+    expect(kept).toEqual([]);
+    await pass(200);
+    expect(kept).toEqual([0, 1, 2, 3, 4].map((i) => `ucxl://${i}`));
+    expect(published).toEqual([]);
+    expect(publisher.timers).toBe(0);
     publisher.close();
   });
 });

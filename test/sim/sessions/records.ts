@@ -17,16 +17,23 @@ export class Records {
 
   port(process: Process): RecordsPort {
     const { host } = process;
+    const publish = async (address: string, bytes: Uint8Array): Promise<void> => {
+      await process.passes('write');
+      const hex = Buffer.from(bytes).toString('hex');
+      this.#keep(host, address, hex);
+      for (const other of this.#reachable(process)) {
+        other.process?.later(this.#world.rng.between(1, 20), () => {
+          this.#keep(other, address, hex);
+        });
+      }
+    };
     return {
-      publish: async (address, bytes) => {
+      publish,
+      complete: publish,
+      keep: async (address, bytes) => {
         await process.passes('write');
-        const hex = Buffer.from(bytes).toString('hex');
-        this.#keep(host, address, hex);
-        for (const other of this.#reachable(process)) {
-          other.process?.later(this.#world.rng.between(1, 20), () => {
-            this.#keep(other, address, hex);
-          });
-        }
+        if (this.#at(host, address).size > 0) return;
+        this.#keep(host, address, Buffer.from(bytes).toString('hex'));
       },
       candidates: async (address, where) => {
         await process.lives();
@@ -36,10 +43,6 @@ export class Records {
         }
         const all = new Set(from.flatMap((one) => [...this.#at(one, address)]));
         return [...all].map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
-      },
-      isStored: async (address) => {
-        await process.lives();
-        return this.#at(host, address).size > 0;
       },
     };
   }
