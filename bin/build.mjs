@@ -19,8 +19,8 @@ rmSync(path('dist'), { recursive: true, force: true });
 const bundle = await rolldown.rolldown({
   input: { main: path('src/node/cli/main.ts') },
   platform: 'node',
-  // A native addon finds its binary beside its own package.
-  external: ['classic-level', 'level'],
+  // A native addon finds its binary beside its own package; WebAssembly is read as it is.
+  external: ['classic-level', 'level', 'libsodium-wrappers-sumo'],
 });
 await bundle.write({
   dir: path('dist'),

@@ -23,7 +23,7 @@ const ASK_BYTES = 1_024;
 const BATCH_BYTES = 32_768;
 
 const lane = { v: z.literal(1), keyId: field.hash<KeyId>(), epoch: field.uint };
-/** A point, or the proofs beside two, of any suite. */
+/** Of any suite. */
 const point = field.bytesUpTo(64);
 
 const askSchema = z.strictObject({
@@ -41,7 +41,7 @@ const batchSchema = z.strictObject({
   /** Number of the first pair; the others follow without a gap. */
   first: z.int().min(1),
   pairs: z
-    .array(z.strictObject({ hiding: point, binding: point, proof: point }))
+    .array(z.strictObject({ hiding: point, binding: point }))
     .min(1)
     .max(NONCE_LIMITS.batchPairs)
     .readonly(),

@@ -246,10 +246,9 @@ export class NonceExchange {
       const { keyId, epoch } = key;
       const batch = {
         ...{ keyId, epoch, driver: from, holderBoot: boot, first: pairs[0]?.seq ?? 0 },
-        pairs: pairs.map(({ hiding, binding, proof = [] }) => ({
+        pairs: pairs.map(({ hiding, binding }) => ({
           hiding: new Uint8Array(hiding),
           binding: new Uint8Array(binding),
-          proof: new Uint8Array(proof),
         })),
       };
       return sealBatch(batch, clusterId, signer);

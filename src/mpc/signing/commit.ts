@@ -40,15 +40,15 @@ export function makeCommitment({ state, deps }: Context, slot: Slot): SignedComm
   const { start, sid } = state.session;
   if (start.share === undefined) return undefined;
   const { nonces, commitment } = deps.suite.commit(start.share, deps.random);
-  const { hiding, binding, index, proof = new Uint8Array() } = commitment;
+  const { hiding, binding, index } = commitment;
   const holderBoot = start.boot;
   const envelope = sealMessage(
     sid,
-    { kind: 'commitment', ...slot, holderBoot, hiding, binding, proof },
+    { kind: 'commitment', ...slot, holderBoot, hiding, binding },
     deps,
   );
   state.vault.put({ slot, nonces, commitment, envelope });
-  return { author: deps.self, index, holderBoot, hiding, binding, proof, envelope };
+  return { author: deps.self, index, holderBoot, hiding, binding, envelope };
 }
 
 /**

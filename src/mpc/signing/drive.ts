@@ -51,9 +51,8 @@ function startPooled(context: Context, slot: Slot): boolean {
   const wanted = usableHolders(context).filter((peer) => !state.silent.has(peer));
   const members = deps.nonces.draw(wanted);
   if (members === undefined) return false;
-  const pairs = members.map(({ author, holderBoot, seq, hiding, binding, proof }) => ({
+  const pairs = members.map(({ author, holderBoot, seq, hiding, binding }) => ({
     ...{ holder: author, boot: holderBoot, seq, hiding, binding },
-    proof: proof ?? new Uint8Array(),
   }));
   const { boot, counter } = slot;
   state.drive = { slot, request: undefined, commitments: new Map(), waitMs: 0, attempt: undefined };

@@ -29,7 +29,7 @@ const upTo = (max: number): z.ZodType<Uint8Array> => field.bytesUpTo(max);
 const small = upTo(SMALL_ENVELOPE_BYTES);
 const packaged = upTo(PACKAGE_BYTES);
 const hash: z.ZodType<Uint8Array> = field.bytes(32);
-/** A point, a scalar, or the proofs beside two points, of any suite. */
+/** A point or a scalar of any suite. */
 const element = upTo(64);
 /** Which attempt of the author: its run (boot counter) and a number within the run. */
 const attempt = { boot: field.uint, counter: z.int().min(1) };
@@ -41,7 +41,6 @@ const pair = z.strictObject({
   seq: z.int().min(1),
   hiding: element,
   binding: element,
-  proof: element,
 });
 
 const evidence = z.discriminatedUnion('fault', [
@@ -74,7 +73,6 @@ const message = z.discriminatedUnion('kind', [
     holderBoot: field.uint,
     hiding: element,
     binding: element,
-    proof: element,
   }),
   /** Driver to the signers: their signed commitments in index order, which are the signer set. */
   z.strictObject({

@@ -53,9 +53,9 @@ export function readCommitment(
   if (index === undefined) {
     throw new BzzzError('BAD_MESSAGE', `commitment of ${author}, who holds no share`);
   }
-  const { driver, boot, counter, holderBoot, hiding, binding, proof } = message;
+  const { driver, boot, counter, holderBoot, hiding, binding } = message;
   const commitment: SignedCommitment = {
-    ...{ author, index, holderBoot, hiding, binding, proof, envelope },
+    ...{ author, index, holderBoot, hiding, binding, envelope },
   };
   return {
     slot: { driver, boot, counter },
@@ -115,13 +115,13 @@ function readMember(session: Session, deps: SigningDeps, slot: Slot, envelope: U
 function readPair(
   session: Session,
   deps: SigningDeps,
-  { holder, boot, seq, hiding, binding, proof }: MessageOf<'pooled'>['pairs'][number],
+  { holder, boot, seq, hiding, binding }: MessageOf<'pooled'>['pairs'][number],
 ): Commitment {
   const index = session.holders.get(holder);
   if (index === undefined) {
     throw new BzzzError('BAD_MESSAGE', `commitment of ${holder}, who holds no share`);
   }
-  const commitment = { author: holder, index, holderBoot: boot, seq, hiding, binding, proof };
+  const commitment = { author: holder, index, holderBoot: boot, seq, hiding, binding };
   deps.suite.checkCommitment(commitment);
   return commitment;
 }

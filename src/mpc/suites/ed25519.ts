@@ -9,6 +9,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { BoundedMap } from '../../base/bounded.ts';
 import { toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
+import { encodedEd25519 } from './encoded.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
@@ -17,7 +18,10 @@ import type { KeyFormat, Suite } from './types.ts';
 
 const CONTEXT = 'FROST-ED25519-SHA512-v1';
 
-const decodeOnce = memoiseDecoding((bytes) => ed25519.Point.fromBytes(bytes));
+const decodeOnce = memoiseDecoding(
+  (bytes) => ed25519.Point.fromBytes(bytes),
+  (point, bytes) => point.is0() || encodedEd25519.isElement(bytes),
+);
 
 /** The library's curve with remembered decoding. */
 class Point extends ed25519.Point {
@@ -45,11 +49,7 @@ const group: Group<EdwardsPoint> = {
   },
   proofPointBytes: 32,
   decodeProofPoint: (bytes) => decodePoint(group, 'proof', bytes),
-  clearing: {
-    eighth: Point.Fn.inv(8n),
-    decode: (bytes) => ed25519.Point.fromBytes(bytes),
-    remember: (point) => decodeOnce.remember(point),
-  },
+  encoded: { ...encodedEd25519, decode: (bytes) => ed25519.Point.fromBytes(bytes) },
   normalise: (groupKey) => groupKey,
 };
 

@@ -8,7 +8,7 @@ import { mulAddUnsafe } from '@noble/curves/abstract/curve.js';
 import type { FROSTPoint, FROSTPointConstructor } from '@noble/curves/abstract/frost.js';
 import { equalBytes } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
-import type { Clearing } from './clearing.ts';
+import type { EncodedGroup } from './encoded.ts';
 import type { DkgRound1 } from './types.ts';
 
 /** One prime-order group with the hashes of its ciphersuite (RFC 9591 §6). */
@@ -24,8 +24,8 @@ export interface Group<P extends FROSTPoint<P>> {
   /** The nonce point of a proof, as it stands in front of the proof's scalar. */
   readonly proofPointBytes: number;
   decodeProofPoint(bytes: Uint8Array): P;
-  /** A curve with a cofactor may prove membership in its prime-order group; see clearing.ts. */
-  readonly clearing?: Clearing<P>;
+  /** The same group in another implementation, where there is one. */
+  readonly encoded?: EncodedGroup & { decode(element: Uint8Array): P };
   /** The representative of a group key that enters hashes: even Y for BIP 340, else itself. */
   normalise(groupKey: P): P;
 }
@@ -50,6 +50,16 @@ export function decodePoint<P extends FROSTPoint<P>>(
   if (point.is0() || !point.isTorsionFree()) throw bad(`${what}: not in the prime-order group`);
   if (!equalBytes(point.toBytes(), bytes)) throw bad(`${what}: not canonical`);
   return point;
+}
+
+/** As {@link decodePoint}, where the point itself is not needed. @throws BAD_MESSAGE. */
+export function checkElement<P extends FROSTPoint<P>>(
+  group: Group<P>,
+  what: string,
+  bytes: Uint8Array,
+): void {
+  // What is refused is decoded to say why.
+  if (group.encoded?.isElement(bytes) !== true) decodePoint(group, what, bytes);
 }
 
 /** @returns undefined unless `bytes` is the canonical form of a scalar below the order. */

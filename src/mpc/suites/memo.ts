@@ -17,31 +17,19 @@ export interface MemoPoint {
  */
 export const MEMO_POINTS = 2_048;
 
-/** A decoder with a memory. */
-export interface MemoDecoder<P> {
-  (bytes: Uint8Array): P;
-  /** Remembers a point that is known to lie in the prime-order group. */
-  remember(point: P): void;
-}
-
 /**
  * Wraps `decode` with a least-recently-used table. A point that comes back answers
  * `isTorsionFree()` and `toBytes()` from memory; everything else is the library's own point.
  * What `decode` refuses is not remembered.
+ * @param isTorsionFree the library's own question to the point, or a faster one.
  */
 export function memoiseDecoding<P extends MemoPoint>(
   decode: (bytes: Uint8Array) => P,
+  isTorsionFree: (point: P, bytes: Uint8Array) => boolean = (point) => point.isTorsionFree(),
   limit: number = MEMO_POINTS,
-): MemoDecoder<P> {
+): (bytes: Uint8Array) => P {
   const known = new Map<string, P>();
-  const keep = (name: string, point: P): void => {
-    known.set(name, point);
-    for (const oldest of known.keys()) {
-      if (known.size <= limit) break;
-      known.delete(oldest);
-    }
-  };
-  const decoder = (bytes: Uint8Array): P => {
+  return (bytes) => {
     const name = Buffer.from(bytes).toString('latin1');
     const hit = known.get(name);
     if (hit !== undefined) {
@@ -50,16 +38,14 @@ export function memoiseDecoding<P extends MemoPoint>(
       return hit;
     }
     const decoded = decode(bytes);
-    const point = withAnswers(decoded, decoded.isTorsionFree());
-    keep(name, point);
+    const point = withAnswers(decoded, isTorsionFree(decoded, bytes));
+    known.set(name, point);
+    for (const oldest of known.keys()) {
+      if (known.size <= limit) break;
+      known.delete(oldest);
+    }
     return point;
   };
-  return Object.assign(decoder, {
-    remember(point: P) {
-      const name = Buffer.from(point.toBytes()).toString('latin1');
-      if (!known.has(name)) keep(name, withAnswers(point, true));
-    },
-  });
 }
 
 /** The library freezes its points, so the answers stand on an object that inherits from one. */

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { ristretto255, ristretto255_FROST } from '@noble/curves/ed25519.js';
 import { BzzzError } from '../../base/errors.ts';
+import { encodedRistretto255 } from './encoded.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { littleEndian } from './plain-field.ts';
@@ -31,6 +32,7 @@ const group: Group<Element> = {
     ristretto255.Point.Fn.create(littleEndian(sha512(Buffer.concat([Buffer.from(tag), bytes])))),
   proofPointBytes: ELEMENT_BYTES,
   decodeProofPoint: (bytes) => decodePoint(group, 'proof', bytes),
+  encoded: { ...encodedRistretto255, decode: (bytes) => ristretto255.Point.fromBytes(bytes) },
   normalise: (groupKey) => groupKey,
 };
 

@@ -13,8 +13,7 @@ import { assert, BzzzError } from '../../base/errors.ts';
 import type { Random } from '../../base/ports.ts';
 import type { KeyShare } from '../types.ts';
 import { type Ciphersuite, internal } from './ciphersuite.ts';
-import { checkMembership, eightTimes } from './clearing.ts';
-import { decodePoint, decodeScalar } from './group.ts';
+import { checkElement, decodePoint, decodeScalar } from './group.ts';
 import { lagrange } from './scalars.ts';
 import { termsOf } from './terms.ts';
 import type { Aggregate, NonceCommitment, SigningKey, SigningNonces, Suite } from './types.ts';
@@ -68,18 +67,8 @@ export function signing<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Signing
     // Probability 2^-252; a zero has no commitment.
     return nonce === Fn.ZERO ? draw(share, random) : nonce;
   };
-  /** The point of a nonce, and the proof of its membership. Constant-time like the library. */
-  const commitTo = (nonce: bigint): { readonly bytes: Uint8Array; readonly proof: Uint8Array } => {
-    const { clearing } = group;
-    if (clearing === undefined) {
-      const point = Point.BASE.multiply(nonce);
-      return { bytes: point.toBytes(), proof: new Uint8Array() };
-    }
-    const part = Point.BASE.multiply(Fn.mul(nonce, clearing.eighth));
-    const point = eightTimes(part);
-    clearing.remember(point);
-    return { bytes: point.toBytes(), proof: part.toBytes() };
-  };
+  const commitTo = (nonce: bigint): Uint8Array =>
+    group.encoded?.multiplyBase(Fn.toBytes(nonce)) ?? Point.BASE.multiply(nonce).toBytes();
   const verifyShare: Suite['verifyShare'] = (key, commitments, message, index, share) => {
     if (decodeScalar(group, share) === undefined) return false;
     const list = commitments.map((one) => ({
@@ -126,27 +115,16 @@ export function signing<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Signing
       internal(() => {
         scalarOf(share.signingShare);
         const [hiding, binding] = [draw(share, random), draw(share, random)];
-        const [d, e] = [commitTo(hiding), commitTo(binding)];
-        const proof = new Uint8Array([...d.proof, ...e.proof]);
-        const commitment = { index: share.index, hiding: d.bytes, binding: e.bytes, proof };
+        const points = { hiding: commitTo(hiding), binding: commitTo(binding) };
+        const commitment = { index: share.index, ...points };
         const handle: SigningNonces = Object.freeze({ secret: 'nonces' });
         const pair = { hiding: Fn.toBytes(hiding), binding: Fn.toBytes(binding), commitment };
         nonceTable.set(handle, pair);
         return { nonces: handle, commitment };
       }),
-    checkCommitment({ hiding, binding, proof }) {
-      const { clearing, pointBytes } = group;
-      if (clearing === undefined || proof === undefined || proof.length === 0) {
-        decodePoint(group, 'hiding commitment', hiding);
-        decodePoint(group, 'binding commitment', binding);
-        return;
-      }
-      if (proof.length !== 2 * pointBytes) {
-        throw new BzzzError('BAD_MESSAGE', `proof of membership: ${proof.length} bytes`);
-      }
-      const [first, second] = [proof.subarray(0, pointBytes), proof.subarray(pointBytes)];
-      checkMembership(clearing, 'hiding commitment', hiding, first);
-      checkMembership(clearing, 'binding commitment', binding, second);
+    checkCommitment({ hiding, binding }) {
+      checkElement(group, 'hiding commitment', hiding);
+      checkElement(group, 'binding commitment', binding);
     },
     wipeNonces(handle) {
       const pair = take(handle);

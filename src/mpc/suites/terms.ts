@@ -8,7 +8,7 @@ import { mulAddUnsafe } from '@noble/curves/abstract/curve.js';
 import type { FROSTPoint } from '@noble/curves/abstract/frost.js';
 import { BoundedMap } from '../../base/bounded.ts';
 import { utf8Bytes } from '../../base/bytes.ts';
-import { decodePoint, type Group } from './group.ts';
+import { checkElement, decodePoint, type Group } from './group.ts';
 import type { NonceCommitment } from './types.ts';
 
 /** The public terms of one package. */
@@ -43,16 +43,38 @@ export function termsOf<P extends FROSTPoint<P>>(
     const before = known.get(name);
     if (before !== undefined) return before;
     const factors = new Map(rows.map(({ index }) => [index, bindingFactor(group, prefix, index)]));
-    const hidings = rows.map(({ hiding }) => decodePoint(group, 'hiding commitment', hiding));
-    const bindings = rows.map(({ binding }) => decodePoint(group, 'binding commitment', binding));
-    const nonce = hidings
-      .reduce((sum, point) => sum.add(point), group.Point.ZERO)
-      .add(mulAddUnsafe(group.Point, bindings, [...factors.values()]));
+    const nonce = groupCommitment(group, rows, [...factors.values()]);
     const groupKey = group.normalise(decodePoint(group, 'group key', key.groupKey));
     const terms = { nonce, factors, groupKey, challenge: challenge(nonce, groupKey, message) };
     known.set(name, terms);
     return terms;
   };
+}
+
+/** RFC 9591 §4.5. @throws BAD_MESSAGE. */
+function groupCommitment<P extends FROSTPoint<P>>(
+  group: Group<P>,
+  rows: readonly NonceCommitment[],
+  factors: readonly bigint[],
+): P {
+  const { Point, encoded } = group;
+  if (encoded !== undefined) {
+    for (const { hiding, binding } of rows) {
+      checkElement(group, 'hiding commitment', hiding);
+      checkElement(group, 'binding commitment', binding);
+    }
+    const products = rows.map(({ binding }, i) => ({
+      point: binding,
+      scalar: Point.Fn.toBytes(factors[i] ?? 0n),
+    }));
+    const hidings = rows.map(({ hiding }) => hiding);
+    return encoded.decode(encoded.combine(hidings, products));
+  }
+  const hidings = rows.map(({ hiding }) => decodePoint(group, 'hiding commitment', hiding));
+  const bindings = rows.map(({ binding }) => decodePoint(group, 'binding commitment', binding));
+  return hidings
+    .reduce((sum, point) => sum.add(point), Point.ZERO)
+    .add(mulAddUnsafe(Point, bindings, [...factors]));
 }
 
 /** RFC 9591 §4.4: group key, message and the whole commitment list enter every factor. */

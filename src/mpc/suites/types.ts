@@ -60,11 +60,6 @@ export interface NonceCommitment {
   readonly index: number;
   readonly hiding: Uint8Array;
   readonly binding: Uint8Array;
-  /**
-   * Proofs that both points lie in the prime-order group, one after the other; see clearing.ts.
-   * Empty or absent where the suite needs none, or where nobody gave one: then the check is slow.
-   */
-  readonly proof?: Uint8Array;
 }
 
 /** A signature that verified, or the signers of bad shares. Nothing else is wrong when it fails. */

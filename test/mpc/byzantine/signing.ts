@@ -105,7 +105,7 @@ attack('identifiers', SIGNING, (protocol, size) => {
     const base = { v: 1, sid: sealed.sid, boot: 1 };
     for (const evil of ['__proto__', 'constructor', 0, -1, 2 ** 60, null]) {
       const share = { ...base, kind: 'share', attempt: evil, share: new Uint8Array(32) };
-      const pair = { holder: evil, boot: 1, seq: 1, hiding: evil, binding: evil, proof: evil };
+      const pair = { holder: evil, boot: 1, seq: 1, hiding: evil, binding: evil };
       for (const body of [share, { ...base, kind: 'pooled', counter: evil, pairs: [pair] }]) {
         const envelope = signerOf(peer(2)).seal(signingDomain(CLUSTER), encode(body));
         for (const to of all) if (to !== peer(2)) net.inject(peer(2), to, sealed.sid, envelope);
@@ -141,7 +141,7 @@ attack('malformed', SIGNING, (protocol, size) => {
       continue;
     }
     one.net.wire = lies(one.net, peer(2), (m) =>
-      m.kind === 'commitment' ? [{ ...bare(m), hiding, proof: new Uint8Array() }] : undefined,
+      m.kind === 'commitment' ? [{ ...bare(m), hiding }] : undefined,
     );
     run(one);
     expectSound(one, peer(2));

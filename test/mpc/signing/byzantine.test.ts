@@ -206,7 +206,6 @@ describe('a faulty driver', () => {
       boot: 1,
       counter: 1,
       holderBoot: 1,
-      proof: new Uint8Array(),
       hiding: scalarBytes(3n),
       binding: scalarBytes(4n),
     });
@@ -317,7 +316,6 @@ describe('a faulty holder', () => {
         boot,
         counter,
         holderBoot,
-        proof: new Uint8Array(),
         hiding: new Uint8Array(32),
         binding,
       });

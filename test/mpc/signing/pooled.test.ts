@@ -24,7 +24,7 @@ function setUp(threshold = 3, n = 5) {
 }
 
 const pairOf = ({ author, holderBoot, seq, hiding, binding }: PooledCommitment) => ({
-  ...{ holder: author, boot: holderBoot, seq, hiding, binding, proof: new Uint8Array() },
+  ...{ holder: author, boot: holderBoot, seq, hiding, binding },
 });
 
 /** A package with one issued commitment of each of `holders`, as its driver would sign it. */

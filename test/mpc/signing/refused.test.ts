@@ -86,7 +86,6 @@ describe('what is refused without blame', () => {
         kind: 'commitment',
         driver: peer(3),
         binding: scalarBytes(1n),
-        proof: new Uint8Array(),
         ...commitment,
       }),
     );
