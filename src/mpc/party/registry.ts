@@ -3,7 +3,7 @@
  * they want, puts them away when they have ended.
  * @module
  */
-import type { ClusterId, PeerId, RequestId, SessionId } from '../../base/brands.ts';
+import type { ClusterId, PeerId, SessionId } from '../../base/brands.ts';
 import { BzzzError, toBzzzError } from '../../base/errors.ts';
 import { KeyQueue } from '../../base/key-queue.ts';
 import type { Cancel } from '../../base/ports.ts';
@@ -385,13 +385,14 @@ export class SessionRegistry implements SigningHost {
     this.#arbitration.step('released', session.sealed);
   }
 
-  found({ sid, sealed }: SigningSession, result: VerifiedResult): void {
-    this.learnResult(sid, sealed.proposal.requestId, result);
+  found({ sid }: SigningSession, result: VerifiedResult): void {
+    this.learnResult(sid, result);
   }
 
-  /** A valid result. Other sessions of the request need not go on. */
-  learnResult(sid: SessionId, requestId: RequestId, result: VerifiedResult): void {
-    this.results.keep(sid, requestId, result, result.author === this.self ? 'author' : 'witness');
+  /** A valid result that ends a session. Others of the request need not go on. */
+  learnResult(sid: SessionId, result: VerifiedResult): void {
+    const { requestId } = result.record;
+    this.results.keep(sid, result, result.author === this.self ? 'author' : 'witness');
     for (const live of this.live()) {
       if (!(live instanceof SigningSession) || live.sid === sid || live.ended) continue;
       if (live.sealed.proposal.requestId === requestId) live.offer(result.envelope);
@@ -454,10 +455,7 @@ export class SessionRegistry implements SigningHost {
       this.#live.delete(sid);
       throw error;
     }
-    if (this.#closed) {
-      session.close();
-      return;
-    }
+    if (this.#closed) return session.close();
     if (session instanceof SigningSession) {
       this.#openings.add(sid, () => {
         this.#tellProposal(session);

@@ -57,8 +57,7 @@ export class ResultBook {
     for (const { address, role, record } of this.#deps.outbox.takeLeft()) {
       try {
         const opened = openResult(record, this.#clusterId);
-        const { requestId, sid } = opened.record;
-        this.#remember(sid, requestId, opened);
+        this.#remember(opened.record.sid, opened);
         this.#publisher[role]({ address, record });
       } catch (thrown) {
         const { message } = toBzzzError(thrown);
@@ -86,19 +85,16 @@ export class ResultBook {
    * Sees to it that a valid result comes to its address, and remembers it unless a better one of
    * its request is known.
    */
-  keep(
-    sid: SessionId,
-    requestId: RequestId,
-    result: VerifiedResult,
-    role: 'author' | 'witness',
-  ): void {
+  keep(sid: SessionId, result: VerifiedResult, role: 'author' | 'witness'): void {
+    const { requestId } = result.record;
     const publication = { address: this.address(requestId), record: result.envelope };
     this.#deps.outbox.hold({ ...publication, role });
     this.#publisher[role](publication);
-    this.#remember(sid, requestId, result);
+    this.#remember(sid, result);
   }
 
-  #remember(sid: SessionId, requestId: RequestId, opened: OpenedResult): void {
+  #remember(sid: SessionId, opened: OpenedResult): void {
+    const { requestId } = opened.record;
     const result = keptOf(opened);
     const known = this.#byRequest.get(requestId);
     if (known === undefined || compareResults(result, known) < 0) {

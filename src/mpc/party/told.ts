@@ -41,7 +41,7 @@ export async function takeTold(
     throw new BzzzError('BAD_MESSAGE', 'result of another session');
   }
   const suite = suiteOf(key.suite, deps.suites);
-  registry.learnResult(sid, proposal.requestId, verifyResult(opened, { key, message, suite }));
+  registry.learnResult(sid, verifyResult(opened, { key, message, suite }));
   const parties = key.parties.map(({ peerId }) => peerId);
   const options = { taking: false, sync: false };
   await deps.sessions.remember(sealed, parties, key.threshold, options);
