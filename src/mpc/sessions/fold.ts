@@ -18,7 +18,7 @@
  */
 import type { KeyId, PeerId } from '../../base/brands.ts';
 import type { SessionState } from '../types.ts';
-import type { Chain, EventKind, OpenedEvent } from './events.ts';
+import type { Chain, EventKind, OpenedEvent, SessionEvent } from './events.ts';
 import { chainPrefix } from './events.ts';
 
 /** Where one author stands. */
@@ -149,15 +149,15 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   const completed = [facts.self, facts.proposer, ...facts.parties].flatMap((peer) =>
     stateOf(peer) === 'completed' ? (authors.get(peer)?.end ?? []) : [],
   )[0]?.event;
-  const reported = !facts.evidence && end === undefined && isReported(facts, stateOf);
-  const isThrough = facts.evidence || reported;
-  const last = isThrough ? completed : end;
+  const report = facts.evidence || end !== undefined ? undefined : reportOf(facts, chains);
+  const isThrough = facts.evidence || report !== undefined;
+  const last = facts.evidence ? completed : (report ?? end);
   return {
     state: isThrough ? 'completed' : stateOfSession(facts, stateOf, end?.kind),
-    reported,
+    reported: report !== undefined,
     parties: new Map(facts.parties.map((peer) => [peer, stateOf(peer)])),
     attempt: Math.max(all.length === 0 ? 0 : 1, ...all.map(({ event }) => event.data.attempt ?? 0)),
-    keyId: completed?.data.keyId,
+    keyId: (completed ?? report)?.data.keyId,
     error: facts.evidence || end === undefined ? undefined : errorOf(end.data),
     culprits: last?.data.culprits ?? [],
     endedAtMs: last?.timeMs,
@@ -165,14 +165,22 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   };
 }
 
-/** Whether those who should know say that it is completed, to one who cannot see for itself. */
-function isReported(
+/**
+ * What those who should know say to one who cannot see for itself: that it is completed. Said is
+ * said, also in a chain that was forked behind it, as a power cut may do: an end stays one (S1).
+ */
+function reportOf(
   { self, proposer, parties, needed }: SessionFacts,
-  stateOf: (peer: PeerId) => PartyState,
-): boolean {
-  if (self === proposer || parties.includes(self)) return false;
-  const through = parties.filter((peer) => stateOf(peer) === 'completed').length;
-  return stateOf(proposer) === 'completed' || (through > 0 && through >= needed);
+  chains: ReadonlyMap<PeerId, Chain>,
+): SessionEvent | undefined {
+  if (self === proposer || parties.includes(self)) return undefined;
+  const saidBy = (peer: PeerId): readonly OpenedEvent[] =>
+    [...(chains.get(peer)?.values() ?? [])]
+      .flat()
+      .filter(({ event }) => event.kind === 'completed');
+  const [own] = saidBy(proposer);
+  const through = parties.flatMap((peer) => saidBy(peer).slice(0, 1));
+  return (own ?? (through.length >= needed ? through[0] : undefined))?.event;
 }
 
 function stateOfSession(

@@ -163,6 +163,10 @@ describe('session state', () => {
     expect(view([...first, ...second])).toMatchObject({ state: 'completed', reported: true });
     expect(view(proposer)).toMatchObject({ state: 'completed', reported: true, endedAtMs: 1_002 });
     expect(view(proposer, { evidence: true })).toMatchObject({ reported: false });
+    // A power cut took what it had said; it says it once more, at another time.
+    const again = { kind: 'completed' as const, timeMs: 9_000, data: {} };
+    const fork = sealEvent(clusterId, signers[0]!, sid, proposer[1], again);
+    expect(view([...proposer, fork])).toMatchObject({ state: 'completed', reported: true });
     const given = chainOf(signers[0]!, 'proposed', 'cancelled', 'completed');
     expect(view([...given, ...first, ...second]).state).toBe('cancelled');
   });
