@@ -19,7 +19,7 @@
 import type { KeyId, PeerId } from '../../base/brands.ts';
 import type { SessionState } from '../types.ts';
 import type { Chain, EventKind, OpenedEvent, SessionEvent } from './events.ts';
-import { chainPrefix } from './events.ts';
+import { chainPrefix, isForked } from './events.ts';
 
 /** Where one author stands. */
 export const PARTY_STATES = [
@@ -143,7 +143,7 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
     through(peer) ? 'completed' : (authors.get(peer)?.state ?? 'invited');
   const deciders = facts.taking ? [facts.self] : [facts.self, facts.proposer];
   const end = deciders
-    .map((peer) => authors.get(peer)?.failure?.event)
+    .map((peer) => authors.get(peer)?.failure?.event ?? forkedEnd(chains.get(peer)))
     .find((event) => event !== undefined);
   const all = [...authors.values()].flatMap(({ events }) => events);
   const completed = [facts.self, facts.proposer, ...facts.parties].flatMap((peer) =>
@@ -165,9 +165,16 @@ export function foldSession(facts: SessionFacts, chains: ReadonlyMap<PeerId, Cha
   };
 }
 
+/** The first end without success in a chain that was forked there: an end stays one (S1). */
+function forkedEnd(chain: Chain | undefined): SessionEvent | undefined {
+  if (chain === undefined || !isForked(chain)) return undefined;
+  const ends = [...chain.values()].flat().filter(({ event }) => isFailure(event.kind));
+  return ends.sort(byTime)[0]?.event;
+}
+
 /**
  * What those who should know say to one who cannot see for itself: that it is completed. Said is
- * said, also in a chain that was forked behind it, as a power cut may do: an end stays one (S1).
+ * said, also in a chain that was forked there, as a power cut may do.
  */
 function reportOf(
   { self, proposer, parties, needed }: SessionFacts,

@@ -190,6 +190,15 @@ describe('session state', () => {
     }
   });
 
+  it('S1: an end stays one for an onlooker when its author forks its chain there', () => {
+    const ended = chainOf(signers[0]!, 'proposed', 'failed');
+    const again = { kind: 'cancelled' as const, timeMs: 9_000, data: {} };
+    const fork = sealEvent(clusterId, signers[0]!, sid, ended[0], again);
+    expect(stateOf(ended)).toBe('failed');
+    expect(stateOf([...ended, fork])).toBe('failed');
+    expect(stateOf([...ended, fork], { taking: true })).toBe('proposed');
+  });
+
   it('S1: is over at its deadline for a party that refused and heard nothing more', () => {
     const self = chainOf(signers[1]!, 'refused', 'expired');
     expect(stateOf(self.slice(0, 1))).toBe('proposed');

@@ -45,6 +45,8 @@ export class Checker {
   readonly #ends = new WeakMap<Process, Map<string, string>>();
   /** The one key of each session. */
   readonly #keys = new Map<SessionId, KeyInfo>();
+  /** What each change of a key was to make of it. */
+  readonly #changes = new Map<SessionId, Pick<KeyInfo, 'keyId' | 'epoch'>>();
   readonly #seen = new WeakSet<Uint8Array>();
 
   constructor(world: World) {
@@ -94,6 +96,10 @@ export class Checker {
     // A repair has refusals of its own; they promise nothing.
     const sealed = process.deps?.sessions.get(sid)?.sealed;
     if (sealed?.proposal.kind === 'repair') return;
+    if (sealed?.proposal.kind === 'reshare') {
+      const { keyId, keyEpoch } = sealed.proposal;
+      this.#changes.set(sid, { keyId, epoch: keyEpoch + 1 });
+    }
     const packet = attempt(() => unpack(envelope));
     if (packet?.kind === 'statement') this.#states(host, sid, packet.body);
     if (packet?.kind === 'refusal') this.#refuses(host, sid, packet.body);
@@ -146,6 +152,15 @@ export class Checker {
     return [...this.#keys.values()].some((key) => key.keyId === keyId && key.epoch > epoch);
   }
 
+  /** Whether another change took the place of this one: two are never certified (K4). */
+  #isReplaced(sid: SessionId): boolean {
+    const change = this.#changes.get(sid);
+    if (change === undefined) return false;
+    return [...this.#keys.values()].some(
+      (key) => key.keyId === change.keyId && key.epoch >= change.epoch && key.sid !== sid,
+    );
+  }
+
   /** K2, K4: looks at every disk. */
   disks(): void {
     for (const host of this.#world.list) this.#certificates(host);
@@ -185,7 +200,7 @@ export class Checker {
 
   /** K2, K4: what was attested is kept, whatever others refuse. */
   #keeps(host: Host, sid: SessionId): void {
-    if (this.suspects.has(host.id) || this.#holds(host, sid)) return;
+    if (this.suspects.has(host.id) || this.#holds(host, sid) || this.#isReplaced(sid)) return;
     const key = this.#keys.get(sid);
     if (key !== undefined && (this.#isPast(key) || this.losses.has(host, key))) return;
     this.fail('K2', `${host.name} has lost the share that it attested`);
