@@ -322,11 +322,19 @@ export class RecordGuard extends LevelDatastore {
 
   #withWaiting(key: Uint8Array, stored: Uint8Array | undefined): Uint8Array | undefined {
     const { waiting, rules } = this.#deps;
-    if (waiting === undefined) return stored;
-    const rule = rules.of(key);
-    const more = waiting(rule);
-    if (more === undefined || stored === undefined) return stored ?? more;
+    const rule = waiting === undefined ? undefined : this.#ruleOf(key);
+    const more = rule === undefined ? undefined : waiting?.(rule);
+    if (rule === undefined || more === undefined || stored === undefined) return stored ?? more;
     return rules.join(rule, stored, more);
+  }
+
+  /** undefined for keys of namespaces that this version does not know: anybody may ask for them. */
+  #ruleOf(key: Uint8Array): Rule | undefined {
+    try {
+      return this.#deps.rules.of(key);
+    } catch {
+      return undefined;
+    }
   }
 
   async #raw(at: string): Promise<Uint8Array | undefined> {
@@ -380,12 +388,8 @@ export class RecordGuard extends LevelDatastore {
   }
 
   #isMortal(key: Uint8Array): boolean {
-    try {
-      return this.#deps.rules.of(key).lifeMs !== undefined;
-    } catch {
-      // A key of a namespace that this version does not know stays as it is, and counts.
-      return false;
-    }
+    // A key of a namespace that this version does not know stays as it is, and counts.
+    return this.#ruleOf(key)?.lifeMs !== undefined;
   }
 }
 

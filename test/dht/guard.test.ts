@@ -90,6 +90,12 @@ describe('the guard', () => {
     expect(await guard.load(set)).toEqual(Uint8Array.of(1));
     expect(await guard.isStored(set)).toBe(true);
     expect(await guard.load(key)).toBeUndefined();
+    // Anybody may ask for anything.
+    for (const foreign of ['/pk/abc', '/other/x', 'rubbish']) {
+      await expect(guard.get(at(utf8Bytes(foreign)))).rejects.toMatchObject({
+        name: 'NotFoundError',
+      });
+    }
   });
 
   it('binds the key inside the record to where it is stored', async () => {
