@@ -158,7 +158,8 @@ describe('a hostile peer', () => {
 
   it('on the control socket: garbage, a huge body and a slow request end; others are served', async () => {
     const path = join(target().dataDir, 'control.sock');
-    const talk = (...parts: (string | Uint8Array)[]): Promise<string> =>
+    // In one write: behind a second one, into a closed door, the answer to the first would be lost.
+    const talk = (said: string | Uint8Array): Promise<string> =>
       new Promise((done, fail) => {
         const socket = connect(path);
         let text = '';
@@ -168,13 +169,15 @@ describe('a hostile peer', () => {
         socket.on('error', (error: NodeJS.ErrnoException) => {
           if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') fail(error);
         });
-        for (const part of parts) socket.write(part);
+        socket.write(said);
       });
     const slow = talk('GET /v1/status HTTP/1.1\r\nHost: bzzz\r\nX-Slow: ');
-    expect(await talk(randomBytes(512), '\r\n\r\n')).toMatch(/^HTTP\/1\.1 4\d\d|^$/);
+    expect(await talk(Buffer.concat([randomBytes(512), Buffer.from('\r\n\r\n')]))).toMatch(
+      /^HTTP\/1\.1 4\d\d|^$/,
+    );
     const size = 64 * 1_048_576;
     const head = `POST /v1/sign HTTP/1.1\r\nHost: bzzz\r\nContent-Type: application/json\r\nContent-Length: ${size}\r\n\r\n`;
-    expect(await talk(head, '{"key":"')).toMatch(/413/);
+    expect(await talk(`${head}{"key":"`)).toMatch(/413/);
     expect((await target().json<{ ready: boolean }>(['status'])).ready).toBe(true);
     expect(await slow).toMatch(/408|^$/);
     expect(await target().log()).toMatch(/bad request, connection closed/);
