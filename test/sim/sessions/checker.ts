@@ -152,10 +152,11 @@ export class Checker {
     return [...this.#keys.values()].some((key) => key.keyId === keyId && key.epoch > epoch);
   }
 
-  /** Whether another change took the place of this one: two are never certified (K4). */
+  /** Whether this change was refused, so that it is never certified, and another took its place. */
   #isReplaced(sid: SessionId): boolean {
     const change = this.#changes.get(sid);
-    if (change === undefined) return false;
+    const isRefused = [...this.refusals].some((refusal) => refusal.startsWith(sid));
+    if (change === undefined || !isRefused) return false;
     return [...this.#keys.values()].some(
       (key) => key.keyId === change.keyId && key.epoch >= change.epoch && key.sid !== sid,
     );
