@@ -7,8 +7,9 @@
  * | done                                           | done                                      |
  * | nobody leads                                   | wait for a leader                         |
  * | another leads by now                           | ask that one                              |
- * | NOT_LEADER, BUSY, DRAINING                     | ask the leader, a little later            |
- * | LEADERSHIP_LOST, TIMEOUT, PEER_UNREACHABLE     | the same; it may have been done           |
+ * | NOT_LEADER, BUSY                               | ask the leader, a little later            |
+ * | LEADERSHIP_LOST, TIMEOUT, PEER_UNREACHABLE,    | the same; it may have been done           |
+ * | DRAINING                                       |                                           |
  * | a refusal after it may have been done          | done if the roster says so, else refused  |
  * | another refusal                                | refused                                   |
  * @module
@@ -20,10 +21,10 @@ import type { LeaderWatch } from './leader-watch.ts';
 import type { Leadership } from './types.ts';
 
 /** Ends that say nothing about what was asked for, only about who was asked. */
-const AGAIN: ReadonlySet<ErrorCode> = new Set(['NOT_LEADER', 'BUSY', 'DRAINING', 'NO_LEADER']);
-/** Ends after which it may have been done, or may still be. */
+const AGAIN: ReadonlySet<ErrorCode> = new Set(['NOT_LEADER', 'BUSY', 'NO_LEADER']);
+/** Ends after which it may have been done, or may still be: a leader drains with work in hand. */
 const DOUBTFUL: ReadonlySet<ErrorCode> = new Set([
-  ...(['LEADERSHIP_LOST', 'TIMEOUT', 'PEER_UNREACHABLE', 'INTERRUPTED'] as const),
+  ...(['LEADERSHIP_LOST', 'TIMEOUT', 'PEER_UNREACHABLE', 'INTERRUPTED', 'DRAINING'] as const),
 ]);
 /** Who refuses may know of a new leader before this node does. */
 const PAUSE_MS = 25;

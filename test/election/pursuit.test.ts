@@ -118,9 +118,11 @@ describe('an asker', () => {
     'takes %s for done when an earlier attempt may have done it and the roster says so',
     async (code) => {
       watch.set(lead('ada', 1));
-      ends = ['LEADERSHIP_LOST', code];
       so = epoch(4);
-      expect(await outcome(run())).toBe(4);
+      for (const first of ['LEADERSHIP_LOST', 'DRAINING'] as const) {
+        ends = [first, code];
+        expect(await outcome(run())).toBe(4);
+      }
     },
   );
 

@@ -67,11 +67,13 @@ export async function repaired(
   gone: readonly TestNode[],
   timeoutMs = 180_000,
 ): Promise<readonly string[]> {
+  const seen = new Map<string, readonly RepairJob[]>();
   return until(
-    'the repair of what lost holders',
+    () => `the repair of what lost holders, ${JSON.stringify([...seen])}`,
     async () => {
       for (const node of alive) {
         const jobs = await node.get<readonly RepairJob[]>('/v1/jobs');
+        seen.set(node.name, jobs);
         const done = jobs.filter(({ subject, state }) => {
           return subject.startsWith('holders:') && state === 'done';
         });
