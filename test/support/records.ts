@@ -58,13 +58,19 @@ interface RepairJob {
   readonly kind: string;
   readonly subject: string;
   readonly state: string;
+  readonly createdAt: string;
   readonly result: string | null;
 }
 
-/** Waits until the leader's repair jobs have dealt with all of `gone`. @returns their results. */
+/**
+ * Waits until the leader's repair jobs have dealt with all that came or went.
+ * @param from wall clock, ms: of jobs that were made before, none counts.
+ * @returns their results.
+ */
 export async function repaired(
   alive: readonly TestNode[],
-  gone: readonly TestNode[],
+  changed: readonly TestNode[],
+  from = 0,
   timeoutMs = 180_000,
 ): Promise<readonly string[]> {
   const seen = new Map<string, readonly RepairJob[]>();
@@ -74,10 +80,11 @@ export async function repaired(
       for (const node of alive) {
         const jobs = await node.get<readonly RepairJob[]>('/v1/jobs');
         seen.set(node.name, jobs);
-        const done = jobs.filter(({ subject, state }) => {
-          return subject.startsWith('holders:') && state === 'done';
+        const done = jobs.filter(({ subject, state, createdAt }) => {
+          const isNew = Date.parse(createdAt) >= from;
+          return subject.startsWith('holders:') && state === 'done' && isNew;
         });
-        if (gone.every(({ peerId }) => done.some(({ subject }) => subject.includes(peerId)))) {
+        if (changed.every(({ peerId }) => done.some(({ subject }) => subject.includes(peerId)))) {
           return done.map(({ result }) => result ?? '');
         }
       }
