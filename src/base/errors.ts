@@ -166,6 +166,10 @@ export function toBzzzError(thrown: unknown, code: ErrorCode = 'INTERNAL'): Bzzz
   return new BzzzError(code, message, { cause: thrown });
 }
 
+/** Whether something from outside was refused, and not a fault of this node. */
+export const isBadMessage = (thrown: unknown): thrown is BzzzError =>
+  thrown instanceof BzzzError && thrown.code === 'BAD_MESSAGE';
+
 /** Throws INTERNAL: a state that the program's own logic rules out. Stays on in production. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new BzzzError('INTERNAL', `assertion failed: ${message}`);

@@ -21,7 +21,7 @@ import {
 } from '../base/bytes.ts';
 import { contentCid, decode, encode, field } from '../base/codec.ts';
 import { type Opened, openEnvelope } from '../base/envelope.ts';
-import { BzzzError } from '../base/errors.ts';
+import { BzzzError, isBadMessage } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Signer } from '../base/ports.ts';
 import type { RecordKind } from '../ucxl/kinds.ts';
@@ -182,7 +182,7 @@ export function chooseResult(
       if (best === undefined || compareResults(result, best) < 0) best = result;
     } catch (error) {
       // Any member may write a candidate; a bad one must not hide a good one.
-      if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+      if (!isBadMessage(error)) throw error;
     }
   }
   return best;

@@ -4,7 +4,6 @@
  * @module
  */
 import type { KadDHT, KadDHTInit } from '@libp2p/kad-dht';
-import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Cancel, Clock, KeyValue, Logger, Random } from '../base/ports.ts';
 import type { Choice } from '../base/switch.ts';
@@ -25,8 +24,8 @@ import type { RosterService } from '../roster/service.ts';
 import { membershipAddress } from '../ucxl/fixed.ts';
 import { recordNamespaces } from '../ucxl/namespaces.ts';
 import { parseConcrete } from '../ucxl/parse.ts';
-import { type Place, recordPlace } from '../ucxl/places.ts';
-import { encodeCopy, findKind, type RecordRules, verifyBody } from '../ucxl/records.ts';
+import { placeRecord, recordPlace } from '../ucxl/places.ts';
+import { type RecordRules, requireKind } from '../ucxl/records.ts';
 import { Resolver, type ResolverOptions } from '../ucxl/resolver.ts';
 import { rosterKind } from '../ucxl/roster-kind.ts';
 import { RecordBackends } from './backends-records.ts';
@@ -89,8 +88,8 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
   const waiting = ({ namespace, suffix }: Rule): Uint8Array | undefined => {
     const found = deps.waiting(suffix);
     if (found === undefined) return undefined;
-    const place = placeOf(recordRules, found.address);
-    return place.namespace === namespace.name ? storedForm(recordRules, found) : undefined;
+    const { place, value } = placeRecord(recordRules, parseConcrete(found.address), found.record);
+    return place.namespace === namespace.name ? value : undefined;
   };
   const guard = new RecordGuard(store.db, {}, { rules, clock, log, counters, waiting });
   return {
@@ -129,33 +128,15 @@ export function planRecords(options: RecordsOptions, deps: RecordsDeps): Records
         logger: log,
       });
       const keep = async (address: string, record: Uint8Array): Promise<void> => {
-        const { namespace, suffix } = placeOf(recordRules, address);
-        const key = rules.key(namespace, suffix);
+        const target = parseConcrete(address);
+        const place = recordPlace(recordRules, requireKind(recordRules, target), target);
+        const key = rules.key(place.namespace, place.suffix);
         if (await guard.isStored(key)) return;
-        await guard.store(key, storedForm(recordRules, { address, record }));
+        await guard.store(key, placeRecord(recordRules, target, record).value);
       };
       return { backends, resolver, counters, content, keep };
     },
   };
-}
-
-/** @throws INTERNAL where no kind of record stands. */
-function kindOf({ kinds }: RecordRules, address: string) {
-  const target = parseConcrete(address);
-  const kind = findKind(kinds, target);
-  if (kind === undefined) throw new BzzzError('INTERNAL', `no kind of record at ${address}`);
-  return { target, kind };
-}
-
-function placeOf(rules: RecordRules, address: string): Place {
-  const { target, kind } = kindOf(rules, address);
-  return recordPlace(rules, kind, target);
-}
-
-/** A record as it is stored at its address. @throws BAD_MESSAGE when it may not stand there. */
-function storedForm(rules: RecordRules, { address, record }: Waiting): Uint8Array {
-  const { target, kind } = kindOf(rules, address);
-  return encodeCopy(rules, kind, target, verifyBody(kind, target, record));
 }
 
 const republishing = ({ republishMs }: DhtOptions) =>

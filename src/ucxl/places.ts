@@ -8,11 +8,14 @@ import type { RecordKind } from './kinds.ts';
 import { NAMESPACES } from './namespaces.ts';
 import {
   type Copy,
+  encodeCopy,
   openCandidates,
   openContent,
   openHead,
   openOne,
   type RecordRules,
+  requireKind,
+  verifyBody,
 } from './records.ts';
 
 export interface Place {
@@ -42,6 +45,22 @@ export function recordPlace(rules: RecordRules, kind: RecordKind, address: Addre
     case 'newest':
       return { ...at, changes: 'replaced', open: (value) => [openHead(rules, suffix, value)] };
   }
+}
+
+/** A record that was verified, where it is kept and in what form. */
+export interface Placed {
+  readonly kind: RecordKind;
+  readonly copy: Copy;
+  readonly place: Place;
+  readonly value: Uint8Array;
+}
+
+/** @throws NOT_FOUND where no kind stands; BAD_MESSAGE for a record that its kind refuses. */
+export function placeRecord(rules: RecordRules, address: Address, body: Uint8Array): Placed {
+  const kind = requireKind(rules, address);
+  const copy = verifyBody(kind, address, body);
+  const value = encodeCopy(rules, kind, address, copy);
+  return { kind, copy, value, place: recordPlace(rules, kind, address) };
 }
 
 /** @param cid text of a content CID. */

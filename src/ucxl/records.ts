@@ -17,7 +17,7 @@ import { z } from 'zod';
 import type { PeerId } from '../base/brands.ts';
 import { compareBytes, compareText } from '../base/bytes.ts';
 import { contentCid, decode, encode, field } from '../base/codec.ts';
-import { BzzzError } from '../base/errors.ts';
+import { BzzzError, isBadMessage } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Address, series, seriesId } from './address.ts';
 import type { HeadKind, HeadOrder, RecordFacts, RecordKind } from './kinds.ts';
@@ -175,6 +175,13 @@ export function openContent(suffix: string, value: Uint8Array): Copy {
   return { writer: null, type, time: null, expires: null, pin, bytes: value };
 }
 
+/** @throws NOT_FOUND where no kind of record stands. */
+export function requireKind({ kinds }: RecordRules, address: Address): RecordKind {
+  const kind = findKind(kinds, address);
+  if (kind !== undefined) return kind;
+  throw new BzzzError('NOT_FOUND', `no kind of record stands at ${series(address)}`);
+}
+
 /** @returns the one kind at `address`, or undefined. @throws BAD_MESSAGE when two claim it. */
 export function findKind(kinds: readonly RecordKind[], address: Address): RecordKind | undefined {
   const [kind, other] = kinds.filter((k) => k.matches(address));
@@ -213,7 +220,7 @@ function verified(kind: RecordKind, address: Address, body: Uint8Array): RecordF
   try {
     return kind.verify(address, body);
   } catch (thrown) {
-    if (thrown instanceof BzzzError && thrown.code === 'BAD_MESSAGE') throw thrown;
+    if (isBadMessage(thrown)) throw thrown;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw refused(`${kind.name} at ${series(address)}: ${reason}`, thrown);
   }

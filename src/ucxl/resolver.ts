@@ -21,7 +21,7 @@ import { expandSelf, requireWritable, selfAgent } from './agents.ts';
 import { both, gather, once, type Pieces, type Source, sized } from './content.ts';
 import type { RecordKind } from './kinds.ts';
 import { parseConcrete } from './parse.ts';
-import { contentPlace, pinnedPlace, recordPlace } from './places.ts';
+import { contentPlace, pinnedPlace, placeRecord, recordPlace } from './places.ts';
 import {
   type ReadCounters,
   type ReaderDependencies,
@@ -29,7 +29,7 @@ import {
   type ReadOptions,
   VerifiedReader,
 } from './reader.ts';
-import { type Copy, encodeCopy, findKind, type RecordRules, verifyBody } from './records.ts';
+import { type Copy, findKind, type RecordRules, requireKind } from './records.ts';
 import {
   expired,
   hasPin,
@@ -145,14 +145,8 @@ export class Resolver {
   ): Promise<Published> {
     const target = this.#concrete(address);
     requireBare(target, []);
-    const kind = this.#requireKind(target);
-    const copy = verifyBody(kind, target, new Uint8Array(body));
-    const value = encodeCopy(this.#rules, kind, target, copy);
-    const outcome = await this.#reader.write(
-      recordPlace(this.#rules, kind, target),
-      value,
-      options,
-    );
+    const { kind, copy, place, value } = placeRecord(this.#rules, target, new Uint8Array(body));
+    const outcome = await this.#reader.write(place, value, options);
     return { address: series(target), version: versionOf(kind), pin: copy.pin, ...outcome };
   }
 
@@ -245,7 +239,7 @@ export class Resolver {
   async candidates(address: Address | string, options: ReadOptions = {}): Promise<readonly Copy[]> {
     const target = this.#concrete(address);
     requireBare(target, []);
-    const place = recordPlace(this.#rules, this.#requireKind(target), target);
+    const place = recordPlace(this.#rules, requireKind(this.#rules, target), target);
     const { copies } = await this.#reader.read(place, options);
     return copies.map((copy) => ({ ...copy, bytes: new Uint8Array(copy.bytes) }));
   }
@@ -312,12 +306,6 @@ export class Resolver {
     const mayBeOld = place.changes === 'grows' && reading.source === 'cache';
     if (!mayBeOld || hasPin(target, reading.copies)) return reading;
     return this.#reader.read(place, { ...options, fresh: true });
-  }
-
-  #requireKind(address: Address): RecordKind {
-    const kind = findKind(this.#rules.kinds, address);
-    if (kind !== undefined) return kind;
-    throw new BzzzError('NOT_FOUND', `no kind of record stands at ${series(address)}`);
   }
 
   #requireUnclaimed(address: Address): void {

@@ -5,7 +5,7 @@
 import { CID } from 'multiformats/cid';
 import type { PeerId } from '../../base/brands.ts';
 import { contentCid } from '../../base/codec.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { BzzzError, isBadMessage } from '../../base/errors.ts';
 import type { Clock } from '../../base/ports.ts';
 import { deadline } from '../deadline.ts';
 import { RequestSlots } from '../slots.ts';
@@ -104,7 +104,7 @@ export class Asker {
     } catch (thrown) {
       outer.throwIfAborted();
       if (thrown instanceof BzzzError && thrown.code === 'DISK_FAILED') throw thrown;
-      const garbage = thrown instanceof BzzzError && thrown.code === 'BAD_MESSAGE';
+      const garbage = isBadMessage(thrown);
       counters.add(garbage ? 'garbage' : 'silent');
       return garbage ? 'wrong' : 'silent';
     } finally {

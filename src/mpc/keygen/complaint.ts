@@ -5,7 +5,7 @@
  * @module
  */
 import { equalBytes } from '../../base/bytes.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { BzzzError, isBadMessage } from '../../base/errors.ts';
 import { expectedStatement } from './attestation.ts';
 import {
   type Draft,
@@ -71,7 +71,7 @@ function prove(draft: Draft, accuser: number, complaint: Complaint): boolean | u
   } catch (error) {
     // Evidence that the accused did not sign for this session is no evidence, and an honest
     // accuser would not have sent it.
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return false;
+    if (isBadMessage(error)) return false;
     throw error;
   }
 }
@@ -130,7 +130,7 @@ export function holds(draft: Draft, dealer: number, { payload }: Said<'round1'>)
     draft.state.dealing.check(dealer, payload);
     return true;
   } catch (error) {
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return false;
+    if (isBadMessage(error)) return false;
     throw error;
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ClusterId, PeerId } from '../../base/brands.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { isBadMessage } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Cancel } from '../../base/ports.ts';
 import { type OpenedEvent, openEvent } from '../sessions/events.ts';
@@ -130,7 +130,7 @@ export class SessionNewsService {
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+      if (!isBadMessage(error)) throw error;
       this.#deps.logger.debug({ from, reason: error.message }, 'session news were refused');
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { PeerId } from '../../base/brands.ts';
 import { openEnvelope } from '../../base/envelope.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { isBadMessage } from '../../base/errors.ts';
 import { readInquiry } from '../keygen/index.ts';
 import { pack, unpack } from '../keygen/messages.ts';
 import { isSigning, seatPeers } from '../sessions/proposal.ts';
@@ -19,7 +19,7 @@ function attempt<T>(read: () => T): T | undefined {
     return read();
   } catch (error) {
     // A stray message of another kind is no fault; whoever knows that kind judges it.
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return undefined;
+    if (isBadMessage(error)) return undefined;
     throw error;
   }
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
-import { BzzzError, type ErrorShape, toBzzzError } from '../../base/errors.ts';
+import { BzzzError, type ErrorShape, isBadMessage, toBzzzError } from '../../base/errors.ts';
 import { wipe } from '../keys/sharefile.ts';
 import type { SessionInput, Step } from '../types.ts';
 import {
@@ -299,7 +299,7 @@ function isScalar({ deps }: Draft, part: Uint8Array): boolean {
     wipe(deps.suite.repairSigma(new Map([[1, part]])));
     return true;
   } catch (error) {
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return false;
+    if (isBadMessage(error)) return false;
     throw error;
   }
 }

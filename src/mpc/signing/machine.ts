@@ -5,7 +5,7 @@
 
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import { equalBytes, sha256 } from '../../base/bytes.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { BzzzError, isBadMessage } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { requestIdOf } from '../result.ts';
 import { onApproved } from './approval.ts';
@@ -119,7 +119,7 @@ export function stepSigning(
     pursue(context);
     return endStep(context);
   } catch (error) {
-    if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+    if (!isBadMessage(error)) throw error;
     // Refused, blaming nobody: what the handler began is dropped with the draft.
     const from = input.type === 'message' || input.type === 'refused' ? input.from : deps.self;
     return { state, effects: [{ type: 'ignored', from, reason: error.message }] };
@@ -188,7 +188,7 @@ function isKnown(context: Context, record: Uint8Array): boolean {
     onForeignResult(context, record);
     return true;
   } catch (error) {
-    if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+    if (!isBadMessage(error)) throw error;
     context.effects.push({ type: 'ignored', from: context.deps.self, reason: error.message });
     return false;
   }

@@ -6,7 +6,7 @@
  */
 import type { PeerId, SessionId } from '../../base/brands.ts';
 import { taggedHash, toHex, utf8Bytes } from '../../base/bytes.ts';
-import { BzzzError } from '../../base/errors.ts';
+import { BzzzError, isBadMessage } from '../../base/errors.ts';
 import { type MessageOf, openKind, type PackageMessage, type Received } from './messages.ts';
 import type { Attempt, Commitment, Session, SignedCommitment, SigningDeps, Slot } from './types.ts';
 import { compareSlots } from './vault.ts';
@@ -91,7 +91,7 @@ export function readPackage(
         ? message.pairs.map((pair) => readPair(session, deps, pair))
         : message.commitments.map((envelope) => readMember(session, deps, slot, envelope));
   } catch (error) {
-    if (!(error instanceof BzzzError && error.code === 'BAD_MESSAGE')) throw error;
+    if (!isBadMessage(error)) throw error;
     return { ok: false, reason: error.message };
   }
   if (members.some(({ index }, i) => index <= (members[i - 1]?.index ?? 0))) {
@@ -131,7 +131,7 @@ function pointError(deps: SigningDeps, commitment: Commitment): BzzzError | unde
     deps.suite.checkCommitment(commitment);
     return undefined;
   } catch (error) {
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return error;
+    if (isBadMessage(error)) return error;
     throw error;
   }
 }

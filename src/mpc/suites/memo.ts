@@ -4,6 +4,7 @@
  * points that passed, by their bytes, in a bounded table.
  * @module
  */
+import { BoundedMap } from '../../base/bounded.ts';
 
 /** What the table needs of a point; both curves of the library have it. */
 export interface MemoPoint {
@@ -28,22 +29,16 @@ export function memoiseDecoding<P extends MemoPoint>(
   isTorsionFree: (point: P, bytes: Uint8Array) => boolean = (point) => point.isTorsionFree(),
   limit: number = MEMO_POINTS,
 ): (bytes: Uint8Array) => P {
-  const known = new Map<string, P>();
+  const known = new BoundedMap<string, P>(limit);
+  const remembering = (bytes: Uint8Array): P => {
+    const decoded = decode(bytes);
+    return withAnswers(decoded, isTorsionFree(decoded, bytes));
+  };
   return (bytes) => {
     const name = Buffer.from(bytes).toString('latin1');
-    const hit = known.get(name);
-    if (hit !== undefined) {
-      known.delete(name);
-      known.set(name, hit);
-      return hit;
-    }
-    const decoded = decode(bytes);
-    const point = withAnswers(decoded, isTorsionFree(decoded, bytes));
+    const point = known.get(name) ?? remembering(bytes);
+    // Set anew also when it was there: what is used stays.
     known.set(name, point);
-    for (const oldest of known.keys()) {
-      if (known.size <= limit) break;
-      known.delete(oldest);
-    }
     return point;
   };
 }
