@@ -29,7 +29,7 @@ export async function each<T, R>(
 }
 
 /** Puts `count` records through the control sockets of `writers` in turn, each to a quorum. */
-export async function putMany(writers: readonly TestNode[], count: number): Promise<Kept[]> {
+async function putMany(writers: readonly TestNode[], count: number): Promise<Kept[]> {
   const numbers = Array.from({ length: count }, (_, i) => i);
   return each(numbers, 4, async (i) => {
     const node = writers[i % writers.length]!;
@@ -42,7 +42,7 @@ export async function putMany(writers: readonly TestNode[], count: number): Prom
 }
 
 /** Reads each record at `node`. @returns ms of each. @throws when one does not resolve. */
-export async function readAll(node: TestNode, records: readonly Kept[]): Promise<number[]> {
+async function readAll(node: TestNode, records: readonly Kept[]): Promise<number[]> {
   return each(records, 4, async ({ address, pin }) => {
     const started = performance.now();
     const query = new URLSearchParams({ address });
@@ -67,7 +67,7 @@ interface RepairJob {
  * @param from wall clock, ms: of jobs that were made before, none counts.
  * @returns their results.
  */
-export async function repaired(
+async function repaired(
   alive: readonly TestNode[],
   changed: readonly TestNode[],
   from = 0,
@@ -114,7 +114,7 @@ async function looks(node: TestNode): Promise<number> {
  * Waits until no writer has a record with copies outstanding: a quorum acknowledges a put, and the
  * copies that survive any four deaths are made behind the answer.
  */
-export async function replicated(writers: readonly TestNode[]): Promise<void> {
+async function replicated(writers: readonly TestNode[]): Promise<void> {
   await until(
     'every copy of every record',
     async () => {
@@ -136,7 +136,7 @@ export async function replicated(writers: readonly TestNode[]): Promise<void> {
  * Waits until nobody has repaired anything for longer than ranks are apart.
  * @returns the instant of the last repair, by `performance.now()`.
  */
-export async function atRest(nodes: readonly TestNode[], quietMs = 25_000): Promise<number> {
+async function atRest(nodes: readonly TestNode[], quietMs = 25_000): Promise<number> {
   let [before, since] = [-1, performance.now()];
   await until(
     'no more repairs',
@@ -153,7 +153,7 @@ export async function atRest(nodes: readonly TestNode[], quietMs = 25_000): Prom
 }
 
 /** How many of `nodes`, none of them running, have each record in their store for others. */
-export async function copiesOnDisk(
+async function copiesOnDisk(
   nodes: readonly TestNode[],
   records: readonly Kept[],
 ): Promise<readonly number[]> {
@@ -204,7 +204,7 @@ export interface LibraryReads {
 }
 
 /** The reference: kad-dht alone on as many nodes, before and after those of `away` are gone. */
-export async function libraryReads(
+async function libraryReads(
   size: number,
   away: readonly number[],
   how: 'die' | 'unplug',
@@ -233,4 +233,55 @@ export async function libraryReads(
   } finally {
     await library.stop();
   }
+}
+
+/** Nine members, of which four are lost at once: what the tests of it differ in. */
+interface Loss {
+  readonly name: string;
+  readonly records: number;
+  /** Takes the four away. */
+  readonly lose: (nodes: readonly TestNode[]) => Promise<unknown>;
+  /** How the library alone loses as many. */
+  readonly library: 'die' | 'unplug';
+}
+
+/**
+ * Puts records at nine members, the first five of which vote, and loses four: the voters that are
+ * left are a majority, and a writer is among the lost. Tells the figures; all daemons are dead then.
+ * @returns ms of each read at each of the others, and how many of them have each record.
+ */
+export async function loseFour(
+  cluster: Cluster,
+  { name, records: count, lose, library: way }: Loss,
+): Promise<{ readonly after: readonly number[]; readonly copies: readonly number[] }> {
+  const [n1, n2, n3, n4, n5, n6, n7, n8, n9] = cluster.nodes;
+  // A member counts as a holder when it has been there for a while.
+  await repaired(cluster.nodes, [n6!, n7!, n8!, n9!]);
+  const records = await putMany([n1!, n4!, n7!], count);
+  await replicated([n1!, n4!, n7!]);
+  const before = await readAll(n6!, records.slice(0, 200));
+  const [lost, left] = [
+    [n2!, n4!, n8!, n9!],
+    [n1!, n3!, n5!, n6!, n7!],
+  ];
+  const [since, from] = [performance.now(), Date.now()];
+  await lose(lost);
+  const after: number[] = [];
+  for (const node of left) after.push(...(await readAll(node, records)));
+
+  const results = await repaired(left, lost, from);
+  const restMs = await atRest(left);
+  const repairedMs = Math.round(restMs - since);
+  const running = cluster.nodes.filter((node) => node.running);
+  await Promise.all(running.map((node) => node.kill('SIGKILL')));
+  const copies = await copiesOnDisk(left, records);
+  const alone = await libraryReads(9, [1, 3, 7, 8], way);
+  console.log(
+    JSON.stringify({
+      ...{ test: name, records: count, results, repaired_ms: repairedMs },
+      ...{ whole: copies.filter((n) => n === 5).length },
+      ...{ read_p95_before: p95(before), read_p95_after: p95(after), library: alone },
+    }),
+  );
+  return { after, copies };
 }

@@ -6,7 +6,7 @@
 import type { ClusterId, PeerId, SessionId } from '../../src/base/brands.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { openEnvelope } from '../../src/base/envelope.ts';
-import { BzzzError } from '../../src/base/errors.ts';
+import { isBadMessage } from '../../src/base/errors.ts';
 import { TOPICS, wire } from '../../src/mpc/party/wire.ts';
 import { openProposal } from '../../src/mpc/sessions/proposal.ts';
 import {
@@ -49,7 +49,7 @@ const attempt = <T>(read: () => T): T | undefined => {
     return read();
   } catch (error) {
     // Much of what is in the frames is none of this: other machines' messages, garbage, replays.
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return undefined;
+    if (isBadMessage(error)) return undefined;
     throw error;
   }
 };

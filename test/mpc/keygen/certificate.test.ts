@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterId, KeyId } from '../../../src/base/brands.ts';
 import { sha256, toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { encode } from '../../../src/base/codec.ts';
-import { BzzzError } from '../../../src/base/errors.ts';
+import { isBadMessage } from '../../../src/base/errors.ts';
 import { openMessage, type Payloads, sealMessage } from '../../../src/mpc/keygen/messages.ts';
 import {
   certificateAddress,
@@ -42,7 +42,7 @@ const why = (bytes: Uint8Array, cluster = CLUSTER): string => {
     verifyCertificate(bytes, cluster, deps);
     return 'valid';
   } catch (error) {
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return error.message;
+    if (isBadMessage(error)) return error.message;
     throw error;
   }
 };

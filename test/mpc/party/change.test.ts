@@ -6,6 +6,7 @@ import {
   type ClusterOptions,
   clusterId,
   forever,
+  putBack,
   TestCluster,
   type TestNode,
   until,
@@ -210,8 +211,7 @@ describe('a restored backup', () => {
     await change(a);
     await all(nodes, 'active 1');
     await cluster.kill(c);
-    c.disk.clear();
-    for (const [key, value] of backup) c.disk.set(key, value);
+    putBack(c, backup);
     await cluster.kill(b);
     await cluster.boot(c);
     await until('stale', () => standing(c) === 'stale 1');
@@ -293,8 +293,7 @@ describe('a repair', () => {
     await change(a);
     await all(nodes, 'active 1');
     await cluster.kill(c);
-    c.disk.clear();
-    for (const [key, value] of backup) c.disk.set(key, value);
+    putBack(c, backup);
     await cluster.boot(c);
     await until('stale', () => standing(c) === 'stale 1');
     await repair(c, c);

@@ -105,6 +105,12 @@ export class SharedRecords {
   }
 }
 
+/** A disk goes back to an earlier day. Only while its node is down. */
+export function putBack({ disk }: TestNode, backup: ReadonlyMap<string, Uint8Array>): void {
+  disk.clear();
+  for (const [key, value] of backup) disk.set(key, value);
+}
+
 export interface ClusterOptions {
   readonly roles?: readonly Role[];
   readonly options?: Partial<PartyOptions>;

@@ -16,6 +16,7 @@ import {
   type ClusterOptions,
   clusterId,
   forever,
+  putBack,
   TestCluster,
   type TestNode,
   until,
@@ -132,8 +133,7 @@ describe.each([
     const { boot } = b;
     await burst(a, 3);
     await cluster.kill(b);
-    b.disk.clear();
-    for (const [key, value] of backup) b.disk.set(key, value);
+    putBack(b, backup);
     // The run that begins now has the number of the one that has just ended.
     b.boot = boot - 1;
     await cluster.boot(b);

@@ -4,7 +4,7 @@
  */
 import { decode } from '@ipld/dag-cbor';
 import type { KeyId, PeerId, SessionId } from '../../../src/base/brands.ts';
-import { BzzzError } from '../../../src/base/errors.ts';
+import { isBadMessage } from '../../../src/base/errors.ts';
 import { openMessage, unpack } from '../../../src/mpc/keygen/messages.ts';
 import { verifyCertificate } from '../../../src/mpc/keys/certificate.ts';
 import { claimedEpoch } from '../../../src/mpc/keys/sharefile.ts';
@@ -274,7 +274,7 @@ function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof BzzzError && error.code === 'BAD_MESSAGE') return undefined;
+    if (isBadMessage(error)) return undefined;
     throw error;
   }
 }
