@@ -20,7 +20,7 @@ const bundle = await rolldown.rolldown({
   input: { main: path('src/node/cli/main.ts') },
   platform: 'node',
   // A native addon finds its binary beside its own package; WebAssembly is read as it is.
-  external: ['classic-level', 'level', 'libsodium-wrappers-sumo'],
+  external: ['classic-level', 'level', 'libsodium-wrappers-sumo', 'tiny-secp256k1'],
 });
 await bundle.write({
   dir: path('dist'),

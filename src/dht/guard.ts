@@ -13,7 +13,6 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Libp2pRecord } from '@libp2p/record';
 import { LevelDatastore } from 'datastore-level';
 import type { Batch, Key } from 'interface-datastore';
-import type { Level } from 'level';
 import type { PeerId } from '../base/brands.ts';
 import { equalBytes, fromBase32 } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
@@ -79,7 +78,7 @@ export class RecordGuard extends LevelDatastore {
   readonly #sender = new AsyncLocalStorage<PeerId>();
 
   /** @param db open, keys `utf8`, values `view`. */
-  constructor(db: Level<string, Uint8Array>, options: GuardOptions, deps: GuardDeps) {
+  constructor(db: LevelDatastore['db'], options: GuardOptions, deps: GuardDeps) {
     super(db);
     this.#options = {
       maxBytes: options.maxBytes ?? LIMITS.recordStoreBytes,

@@ -14,7 +14,7 @@
  */
 import { open, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Level } from 'level';
+import type { LevelDatastore } from 'datastore-level';
 import { BzzzError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
 import { systemClock } from './system.ts';
@@ -26,7 +26,8 @@ const RETRY_MS = 1_000;
 /** Errors of the caller, not of the disk. */
 const HARMLESS = /^LEVEL_(?:INVALID|ENCODING|DECODING|DATABASE_NOT_OPEN|ITERATOR|BATCH|LEGACY)/;
 
-type Database = Level<string, Uint8Array>;
+/** A Level database with keys `utf8` and values `view`. */
+export type Database = LevelDatastore['db'];
 
 /** What the opener of the database keeps in hand. */
 export interface Fence {

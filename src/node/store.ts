@@ -2,12 +2,10 @@
  * The embedded store: one Level database, a sublevel for each owner.
  * @module
  */
-import { Level } from 'level';
+import { LevelDatastore } from 'datastore-level';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { KeyValue, KeyValueOp, WriteOptions } from '../base/ports.ts';
-import { fence } from './fence.ts';
-
-type Database = Level<string, Uint8Array>;
+import { type Database, fence } from './fence.ts';
 
 export interface Store {
   readonly db: Database;
@@ -17,7 +15,8 @@ export interface Store {
 
 /** @throws STORE_LOCKED when another process has it open; DISK_FAILED otherwise. */
 export async function openStore(path: string): Promise<Store> {
-  const db: Database = new Level(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
+  // The datastore of the records makes the database that all owners share.
+  const { db } = new LevelDatastore(path);
   try {
     await db.open();
   } catch (thrown) {

@@ -2,9 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Level } from 'level';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { fence } from '../../src/node/fence.ts';
+import { type Database, fence } from '../../src/node/fence.ts';
 import { type TestClock, testClock } from '../support/world.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'bzzz-fence-'));
@@ -46,11 +45,11 @@ const full = () =>
   Promise.reject(Object.assign(new Error('no space left'), { code: 'LEVEL_IO_ERROR' }));
 
 let raw: TornDatabase;
-let db: Level<string, Uint8Array>;
+let db: Database;
 let clock: TestClock;
 beforeEach(() => {
   raw = new TornDatabase();
-  db = raw as unknown as Level<string, Uint8Array>;
+  db = raw as unknown as Database;
   clock = testClock();
   fence(db, folder, clock);
 });
@@ -101,7 +100,7 @@ describe('behind a failed write', () => {
     await put('e');
     expect(raw.opened).toBe(3);
     const nowhere = new TornDatabase();
-    const other = nowhere as unknown as Level<string, Uint8Array>;
+    const other = nowhere as unknown as Database;
     fence(other, '/proc', clock);
     nowhere.fates.push(full);
     await expect(other.put('a', Uint8Array.of(1))).rejects.toThrow('no space left');

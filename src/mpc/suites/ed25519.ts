@@ -9,7 +9,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { BoundedMap } from '../../base/bounded.ts';
 import { toHex } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
-import { encodedEd25519 } from './encoded.ts';
+import { encodedEd25519 } from './encoded-sodium.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';

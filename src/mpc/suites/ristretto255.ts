@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { ristretto255, ristretto255_FROST } from '@noble/curves/ed25519.js';
 import { BzzzError } from '../../base/errors.ts';
-import { encodedRistretto255 } from './encoded.ts';
+import { encodedRistretto255 } from './encoded-sodium.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { littleEndian } from './plain-field.ts';

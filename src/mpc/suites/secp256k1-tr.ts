@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import type { WeierstrassPoint } from '@noble/curves/abstract/weierstrass.js';
 import { schnorr, schnorr_FROST, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js';
 import { assert, BzzzError } from '../../base/errors.ts';
+import { encodedSecp256k1, verifyBip340 } from './encoded-secp256k1.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
@@ -44,6 +45,7 @@ const group: Group<KoblitzPoint> = {
   proofPointBytes: 32,
   decodeProofPoint: (bytes) =>
     decodePoint(group, 'proof', new Uint8Array(Buffer.concat([Uint8Array.of(2), bytes]))),
+  encoded: { ...encodedSecp256k1, decode: (bytes) => secp256k1.Point.fromBytes(bytes) },
   normalise: evenY,
 };
 
@@ -99,9 +101,7 @@ export const secp256k1TrSuite: Suite = createSuite<KoblitzPoint>({
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([xOnly(nonce), response])),
   verify: rememberValid(
     (groupKey, message, signature) =>
-      groupKey.length === 33 &&
-      signature.length === 64 &&
-      schnorr.verify(signature, message, groupKey.subarray(1)),
+      groupKey.length === 33 && verifyBip340(groupKey.subarray(1), message, signature),
   ),
   publicKeyBytes,
   exportKey(_groupKey, format) {

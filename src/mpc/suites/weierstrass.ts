@@ -10,6 +10,8 @@ import { p256, p256_FROST, p256_hasher } from '@noble/curves/nist.js';
 import { secp256k1, secp256k1_FROST, secp256k1_hasher } from '@noble/curves/secp256k1.js';
 import { BzzzError } from '../../base/errors.ts';
 import type { SuiteName } from '../types.ts';
+import type { EncodedGroup } from './encoded.ts';
+import { encodedSecp256k1 } from './encoded-secp256k1.ts';
 import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
@@ -26,6 +28,7 @@ interface Parts {
   readonly frost: FROST;
   readonly hasher: typeof p256_hasher;
   readonly curve: WeierstrassCurve;
+  readonly encoded?: EncodedGroup;
 }
 
 const POINT_BYTES = 33;
@@ -43,7 +46,7 @@ function remembering(Curve: WeierstrassPointCons<bigint>): WeierstrassPointCons<
   };
 }
 
-function groupOf({ context, Point: Curve, hasher }: Parts): Group<Point> {
+function groupOf({ context, Point: Curve, hasher, encoded }: Parts): Group<Point> {
   const group: Group<Point> = {
     context,
     Point: remembering(Curve),
@@ -53,6 +56,7 @@ function groupOf({ context, Point: Curve, hasher }: Parts): Group<Point> {
       hasher.hashToScalar(new Uint8Array(bytes), { DST: new TextEncoder().encode(tag) }),
     proofPointBytes: POINT_BYTES,
     decodeProofPoint: (bytes) => decodePoint(group, 'proof', bytes),
+    ...(encoded && { encoded: { ...encoded, decode: (bytes) => Curve.fromBytes(bytes) } }),
     normalise: (groupKey) => groupKey,
   };
   return group;
@@ -94,6 +98,7 @@ export const secp256k1Suite: Suite = weierstrassSuite({
   Point: secp256k1.Point,
   frost: secp256k1_FROST,
   hasher: secp256k1_hasher,
+  encoded: encodedSecp256k1,
   curve: {
     p: 2n ** 256n - 2n ** 32n - 977n,
     a: 0n,
