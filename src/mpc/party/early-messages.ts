@@ -18,7 +18,8 @@ export interface EarlyMessage {
 
 interface Waiting {
   readonly messages: EarlyMessage[];
-  readonly cancel: Cancel;
+  /** For each sender: it is asked when this runs out. */
+  readonly senders: Map<PeerId, Cancel>;
 }
 
 /** Bounded: the oldest sessions go first, further messages of a session are dropped. */
@@ -27,24 +28,31 @@ export class EarlyMessages {
   readonly #ask: (sid: SessionId, from: PeerId) => void;
   readonly #waiting = new Map<SessionId, Waiting>();
 
-  /** @param ask is called once per session that nobody proposed in time. */
+  /**
+   * @param ask is called for each sender of a session that nobody proposed in time: one of them may
+   * have died since.
+   */
   constructor(clock: Clock, ask: (sid: SessionId, from: PeerId) => void) {
     this.#clock = clock;
     this.#ask = ask;
   }
 
   get timers(): number {
-    return this.#waiting.size;
+    return [...this.#waiting.values()].reduce((sum, { senders }) => sum + senders.size, 0);
   }
 
   add(sid: SessionId, message: EarlyMessage): void {
     const known = this.#waiting.get(sid);
-    if (known !== undefined) {
-      if (known.messages.length < MESSAGES) known.messages.push(message);
-      return;
+    const waiting = known ?? { messages: [], senders: new Map<PeerId, Cancel>() };
+    this.#waiting.set(sid, waiting);
+    if (waiting.messages.length < MESSAGES) waiting.messages.push(message);
+    const { from } = message;
+    if (!waiting.senders.has(from)) {
+      waiting.senders.set(
+        from,
+        this.#clock.after(GRACE_MS, () => this.#ask(sid, from)),
+      );
     }
-    const cancel = this.#clock.after(GRACE_MS, () => this.#ask(sid, message.from));
-    this.#waiting.set(sid, { messages: [message], cancel });
     const oldest = this.#waiting.keys().next();
     if (this.#waiting.size > SESSIONS && oldest.done !== true) this.take(oldest.value);
   }
@@ -52,13 +60,20 @@ export class EarlyMessages {
   /** Removes and returns what waits for a session. */
   take(sid: SessionId): readonly EarlyMessage[] {
     const waiting = this.#waiting.get(sid);
-    waiting?.cancel();
+    for (const cancel of waiting?.senders.values() ?? []) cancel();
     this.#waiting.delete(sid);
     return waiting?.messages ?? [];
   }
 
+  /** A sender did not help. Without another one to ask, what came is dropped. */
+  forget(sid: SessionId, from: PeerId): void {
+    const waiting = this.#waiting.get(sid);
+    waiting?.senders.get(from)?.();
+    waiting?.senders.delete(from);
+    if (waiting?.senders.size === 0) this.#waiting.delete(sid);
+  }
+
   close(): void {
-    for (const { cancel } of this.#waiting.values()) cancel();
-    this.#waiting.clear();
+    for (const sid of this.#waiting.keys()) this.take(sid);
   }
 }

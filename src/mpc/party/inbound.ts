@@ -100,7 +100,7 @@ export class Inbound {
       const { code, message } = toBzzzError(thrown);
       this.#registry.deps.logger.debug({ sessionId: sid, from, code }, `not joined: ${message}`);
     } finally {
-      if (!this.#registry.has(sid)) this.#early.take(sid);
+      if (!this.#registry.has(sid)) this.#early.forget(sid, from);
     }
   }
 

@@ -152,6 +152,26 @@ describe('early messages', () => {
     expect(early.take(sid(1))).toEqual([]);
   });
 
+  it('ask everybody who sent some: one of them may have died since', () => {
+    const clock = testClock();
+    const asked: PeerId[] = [];
+    const early = new EarlyMessages(clock, (_id, from) => asked.push(from));
+    const other = { ...message, from: 'b' as PeerId };
+    early.add(sid(1), message);
+    clock.advance(1_000);
+    early.add(sid(1), other);
+    early.add(sid(1), other);
+    clock.advance(1_000);
+    expect(asked).toEqual(['a', 'b']);
+    early.forget(sid(1), message.from);
+    early.add(sid(1), message);
+    clock.advance(1_000);
+    expect(asked).toEqual(['a', 'b', 'a']);
+    for (const { from } of [message, other]) early.forget(sid(1), from);
+    expect(early.take(sid(1))).toEqual([]);
+    expect(early.timers).toBe(0);
+  });
+
   it('P3: are bounded by session and in all', () => {
     const early = new EarlyMessages(testClock(), () => {});
     for (let i = 0; i < 100; i++) early.add(sid(0), message);

@@ -45,6 +45,15 @@ export class Losses {
     );
   }
 
+  /** A host that died between a rebuilt share and its word for it has the share, and says nothing. */
+  settle(process: Process): void {
+    for (const { host, keyId } of this.#list) {
+      if (host === process.host && host.disk.isSynced(`${ACTIVE}${keyId}`)) {
+        this.mended(process, keyId);
+      }
+    }
+  }
+
   /** K1, K2: a share that is said to be back is on the disk, and is the one that was lost. */
   mended({ host, deps }: Process, keyId: KeyId): void {
     const { checker, suites } = this.#world;

@@ -213,6 +213,7 @@ const holdersOf = (world: World, key: KeyInfo, there: readonly Host[]): readonly
 async function mended(world: World, there: readonly Host[]): Promise<void> {
   const { checker, plan } = world;
   if (checker.suspects.size > 0 || plan.liar) return;
+  for (const { process } of there) if (process !== undefined) checker.losses.settle(process);
   for (const key of newest(world, there)) {
     const loss = checker.losses.list.find(({ host }) => checker.losses.has(host, key));
     const helpers = holdersOf(world, key, there);
