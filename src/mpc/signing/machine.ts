@@ -29,7 +29,15 @@ import {
   shortRefusal,
 } from './messages.ts';
 import { rankHolders } from './rank.ts';
-import { AGGREGATE, onAggregateTimer, onPackage, onShare, onSignOwn } from './share.ts';
+import {
+  AGGREGATE,
+  onAggregateTimer,
+  onPackage,
+  onShare,
+  onShareTimer,
+  onSignOwn,
+  SHARE,
+} from './share.ts';
 import type {
   Refusal,
   Session,
@@ -278,6 +286,7 @@ function onTimer(context: Context, name: string): void {
   if (name === 'deadline') expire(context);
   else if (name === 'drive') onDriveTimer(context);
   else if (name === 'takeover') onTakeover(context);
+  else if (name.startsWith(SHARE)) onShareTimer(context, name.slice(SHARE.length));
   else if (name.startsWith(AGGREGATE)) onAggregateTimer(context, name.slice(AGGREGATE.length));
 }
 

@@ -1,6 +1,7 @@
 /**
  * A signer's second round and what comes of it: shares, and the signature they sum up to. RFC 9591
- * §5.2 and §5.3. Every signer gets every share, so any of them can finish.
+ * §5.2 and §5.3. Every signer gets every share unless the driver is done before, so any of them can
+ * finish.
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
@@ -9,7 +10,7 @@ import { BzzzError } from '../../base/errors.ts';
 import type { TakenPair } from '../nonces/types.ts';
 import type { NonceCommitment } from '../suites/types.ts';
 import { noteProgress } from './commit.ts';
-import { type Context, canSign, clearTimer, event, send, setTimer } from './draft.ts';
+import { type Context, canSign, clearTimer, event, resend, send, setTimer } from './draft.ts';
 import { accuse } from './evidence.ts';
 import { releaseSignature } from './finish.ts';
 import type { MessageOf, PackageMessage, Received } from './messages.ts';
@@ -126,11 +127,29 @@ function signShare(context: Context, attempt: Attempt, entry: TakenPair): void {
   }
   const bytes = deps.suite.signShare(key, share, entry.nonces, attempt.members, message);
   context.effects.push({ type: 'released' });
-  const to = [...attempt.members.map(({ author }) => author), attempt.slot.driver];
+  const { driver } = attempt.slot;
+  const signers = attempt.members.map(({ author }) => author);
+  // A driver that can seal the result needs no other signer, as long as it goes on.
+  const alone = driver !== deps.self && state.session.holders.has(driver);
   const body = { kind: 'share', attempt: idBytes(attempt.id), share: bytes } as const;
-  const envelope = send(context, to, body);
+  const envelope = send(context, alone ? [driver] : [...signers, driver], body);
+  if (alone) setTimer(context, shareTimer(attempt.id), deps.timing.exchangeMs);
   event(context, 'share', { attempt: attempt.id });
   addShare(context, attempt.id, own.index, { share: bytes, envelope });
+}
+
+/** Timer of a signer whose driver said nothing since: the other signers get its share too. */
+export function onShareTimer(context: Context, id: string): void {
+  const attempt = context.state.attempts.get(id);
+  const own = attempt?.members.find(({ author }) => author === context.deps.self);
+  const signed = attempt?.shares.get(own?.index ?? 0);
+  if (attempt === undefined || attempt.failed || signed === undefined) return;
+  const others = attempt.members.map(({ author }) => author);
+  resend(
+    context,
+    others.filter((peer) => peer !== attempt.slot.driver),
+    signed.envelope,
+  );
 }
 
 const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>
@@ -171,6 +190,7 @@ export function adoptAttempt(context: Context, attempt: Attempt): void {
     .sort((a, b) => compareSlots(a.slot, b.slot));
   for (const { id } of ofDriver.slice(0, -ATTEMPTS_PER_DRIVER)) {
     state.attempts.delete(id);
+    clearTimer(context, shareTimer(id));
     clearTimer(context, aggregateTimer(id));
   }
   for (const { author, index } of attempt.members) {
@@ -205,9 +225,11 @@ function finishers({ state }: Context, { slot, members }: Attempt): readonly Pee
   return [slot.driver, ...signers.filter((peer) => peer !== slot.driver)];
 }
 
-/** Prefix of the timers of {@link onAggregateTimer}; the attempt's id follows. */
+/** Prefixes of the timers of {@link onShareTimer} and {@link onAggregateTimer}; an id follows. */
+export const SHARE = 'share/';
 export const AGGREGATE = 'aggregate/';
 
+const shareTimer = (id: string): string => SHARE + id;
 const aggregateTimer = (id: string): string => AGGREGATE + id;
 
 /** Timer of a signer that is not the first to aggregate: nobody has so far. */

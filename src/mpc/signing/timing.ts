@@ -15,6 +15,8 @@ export interface SigningTiming {
   /** A driver waits this long for the shares of an attempt; half as long again each time. */
   readonly sharesMs: number;
   readonly retryMaxMs: number;
+  /** A signer sends its share to the other signers after so much silence of their driver. */
+  readonly exchangeMs: number;
   /** A signer aggregates after this much silence times its place among the signers. */
   readonly aggregateMs: number;
   /**
@@ -31,6 +33,7 @@ export const SIGNING_TIMING: SigningTiming = {
   askMs: 100,
   sharesMs: 300,
   retryMaxMs: 2_000,
+  exchangeMs: 100,
   aggregateMs: 200,
   patienceSteps: 9,
 };

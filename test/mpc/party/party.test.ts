@@ -403,9 +403,13 @@ describe('party service', () => {
     await start(3);
     await makeKey(cluster.node(0), 2, 3);
     await keyEverywhere();
+    // Otherwise it might be over before anybody looks.
+    cluster.net.tamper = ({ topic }) => (topic === 'mpc/msg' ? 'drop' : 'pass');
     const signing = sign(cluster.node(0), 'last');
     await until('under way', () => cluster.node(0).party.liveSessions === 1);
-    await cluster.node(0).party.drain(5_000);
+    const drained = cluster.node(0).party.drain(5_000);
+    cluster.net.tamper = () => 'pass';
+    await drained;
     expect((await signing).signature).toHaveLength(128);
     expect(cluster.node(0).party.liveSessions).toBe(0);
     await expect(sign(cluster.node(0), 'more')).rejects.toMatchObject({ code: 'DRAINING' });

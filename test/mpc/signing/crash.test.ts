@@ -40,7 +40,7 @@ const STEPS = (() => {
 
 describe('a party killed at any step', () => {
   it('has steps to kill at', () => {
-    expect(STEPS).toBeGreaterThan(25);
+    expect(STEPS).toBeGreaterThan(20);
   });
 
   it('may be the proposer, a holder: another driver completes (S3)', () => {
@@ -82,10 +82,11 @@ describe('a signer whose package came late', () => {
     const net = new Net({ threshold: T, n: N });
     const sealed = net.proposal(peer(1), message);
     net.wire = ({ to, envelope, message: { kind } }) => [
-      { envelope, delayMs: kind === 'package' && to === peer(3) ? 100 : 1 },
+      { envelope, delayMs: kind === 'package' && to === peer(3) ? 200 : 1 },
     ];
     net.beginAll(sealed, message);
-    for (const i of [1, 2]) net.at(50, () => net.kill(peer(i)));
+    // By then the signers have told each other.
+    for (const i of [1, 2]) net.at(150, () => net.kill(peer(i)));
     net.run();
     for (const i of [3, 4, 5]) {
       expect(net.completion(peer(i), sealed.sid).result.signers).toEqual([1, 2, 3].map(peer));
