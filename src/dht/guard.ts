@@ -13,7 +13,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Libp2pRecord } from '@libp2p/record';
 import { LevelDatastore } from 'datastore-level';
 import type { Batch, Key } from 'interface-datastore';
-import type { PeerId } from '../base/brands.ts';
+import { BoundedMap } from '../base/bounded.ts';
+import type { Millis, PeerId } from '../base/brands.ts';
 import { equalBytes, fromBase32 } from '../base/bytes.ts';
 import { BzzzError } from '../base/errors.ts';
 import { KeyQueue } from '../base/key-queue.ts';
@@ -30,6 +31,8 @@ export const KAD_PREFIX = '/dht';
 const RECORDS = `${KAD_PREFIX}/record/`;
 const PROVIDERS = `${KAD_PREFIX}/provider/`;
 /** A provider record is a varint time under a multihash and a peer id. */
+/** Records of which it is known when they came: some minutes of many signatures. */
+const CAME = 16_384;
 const PROVIDER_BYTES = 16;
 const PROVIDER_KEY_BYTES = 256;
 
@@ -70,6 +73,8 @@ export class RecordGuard extends LevelDatastore {
   readonly #turns = new KeyQueue();
   /** When each record with a limited life came, by the monotonic clock. */
   readonly #mortal = new Map<string, number>();
+  /** When the last records came that were not here before. */
+  readonly #came = new BoundedMap<string, Millis>(CAME);
   readonly #providers = new Set<string>();
   readonly #measured: Promise<void>;
   readonly #listeners: Listeners<Stored>;
@@ -97,6 +102,11 @@ export class RecordGuard extends LevelDatastore {
   /** Calls back after a new value of a record stands, whoever wrote it; probes are none. */
   onStored(listener: (stored: Stored) => void): Cancel {
     return this.#listeners.add(listener);
+  }
+
+  /** When a record came that was not here before; undefined when that is long ago. */
+  cameAt(key: Uint8Array): Millis | undefined {
+    return this.#came.get(datastoreKey(KAD_PREFIX, key));
   }
 
   /** Bytes of all stored records. */
@@ -254,7 +264,9 @@ export class RecordGuard extends LevelDatastore {
       undo();
       throw new BzzzError('DISK_FAILED', 'a record could not be stored', { cause });
     }
-    if (rule.lifeMs !== undefined) this.#mortal.set(at, this.#deps.clock.now());
+    const now = this.#deps.clock.now();
+    if (raw === undefined) this.#came.set(at, now);
+    if (rule.lifeMs !== undefined) this.#mortal.set(at, now);
     else this.#listeners.emit({ namespace: rule.namespace.name, suffix: rule.suffix });
     return merged;
   }

@@ -360,6 +360,7 @@ export class DhtStore implements RecordStore, Service {
         copies: () => this.#copies.need().copies,
         page: (after) => upkeep.page(after),
         journalled: () => upkeep.journalled(),
+        cameAt: (key) => this.#deps.guard.cameAt(key),
         ensure: async (key, signal) => (await upkeep.ensure(key, signal)) ?? Number.MAX_VALUE,
       },
     );

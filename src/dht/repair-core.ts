@@ -4,8 +4,8 @@
  *
  * A member that is away, or back, for `patienceMs` has changed. Where somebody leads, the leader
  * orders one repair for all that changed, and every node waits for the order; without a leader, or
- * when no order came in `orderMs`, each node begins by itself. A pass looks only at records whose
- * home the change touches, and only the first of the remaining holders, by rendezvous hashing of
+ * when no order came in `orderMs`, each node begins by itself. A pass looks only at records that
+ * stood when it was begun and whose home the change touches, and only the first of the remaining holders, by rendezvous hashing of
  * the record's key, asks the others and fills the gap. Later ranks do the same `rankMs` apart, and
  * find nothing left to do unless an earlier one failed.
  *
@@ -38,6 +38,8 @@ export interface RepairPace {
 /** A look at the records whose home changed, by the holders of one rank. */
 export interface RepairPass {
   readonly rank: number;
+  /** When it was begun. What came later went to the holders of now. */
+  readonly since: number;
   readonly changed: ReadonlySet<PeerId>;
   /** Members that the copies were in line with before, this node not among them. */
   readonly before: ReadonlySet<PeerId>;
@@ -133,7 +135,7 @@ function begin(
   for (const peer of changed) if (!settled.delete(peer)) settled.add(peer);
   const left = <V>(entries: Iterable<readonly [PeerId, V]>): (readonly [PeerId, V])[] =>
     [...entries].filter(([peer]) => !changed.includes(peer));
-  const first = { rank: 0, changed: new Set(changed), before: state.settled };
+  const first = { rank: 0, since: now, changed: new Set(changed), before: state.settled };
   const next = Array.from({ length: pace.ranks - 1 }, (_, i) => {
     return { at: now + (i + 1) * pace.rankMs, pass: { ...first, rank: i + 1 } };
   });

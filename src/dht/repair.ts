@@ -58,6 +58,8 @@ export interface RepairerDeps {
   page(after: string): Promise<Page>;
   /** Records that only the journal has. */
   journalled(): Promise<readonly Uint8Array[]>;
+  /** When a record came here, by the clock; undefined when that is long ago. */
+  cameAt(key: Uint8Array): number | undefined;
   /** Brings the copies of one record up to date. @returns how many there are. */
   ensure(key: Uint8Array, signal: AbortSignal): Promise<number>;
 }
@@ -198,11 +200,14 @@ export class Repairer {
     return report;
   }
 
-  /** Those of `keys` whose turn it is. */
+  /** Those of `keys` that stood before, and whose turn it is. */
   #mine(keys: readonly Uint8Array[], pass: RepairPass): readonly Uint8Array[] {
-    const { self, present, copies } = this.#deps;
+    const { self, present, copies, cameAt } = this.#deps;
     const around = { self, present: new Set(present()), copies: copies() };
-    return keys.filter((key) => turnAt(key, pass, around) === pass.rank);
+    return keys.filter((key) => {
+      const stood = (cameAt(key) ?? pass.since) <= pass.since;
+      return stood && turnAt(key, pass, around) === pass.rank;
+    });
   }
 
   /** @returns the keys whose copies are fewer than the present members allow. */

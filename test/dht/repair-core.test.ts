@@ -154,7 +154,7 @@ describe('the turn at a record', () => {
     return alive.map((self) => {
       const present = new Set(alive.filter((peer) => peer !== self));
       const before = new Set(peers.filter((peer) => peer !== self));
-      const pass = { rank: 0, changed: new Set(dead), before };
+      const pass = { rank: 0, since: 0, changed: new Set(dead), before };
       return turnAt(key, pass, { self, present, copies });
     });
   };
@@ -182,7 +182,7 @@ describe('the turn at a record', () => {
       const firsts = alive.filter((self) => {
         const present = new Set(alive.filter((peer) => peer !== self));
         const before = new Set(peers.filter((peer) => peer !== self));
-        const pass = { rank: 0, changed: new Set([one]), before };
+        const pass = { rank: 0, since: 0, changed: new Set([one]), before };
         return turnAt(key, pass, { self, present, copies: 5 }) === 0;
       });
       for (const first of firsts) expect(left(key, [one, two])).toContain(first);
