@@ -6,6 +6,7 @@ import { LevelDatastore } from 'datastore-level';
 import { BzzzError, toBzzzError } from '../base/errors.ts';
 import type { KeyValue, KeyValueOp, WriteOptions } from '../base/ports.ts';
 import { type Database, fence } from './fence.ts';
+import { commitInGroups } from './group-commit.ts';
 
 export interface Store {
   readonly db: Database;
@@ -27,10 +28,12 @@ export async function openStore(path: string): Promise<Store> {
     throw toBzzzError(cause ?? thrown, 'DISK_FAILED');
   }
   const { settled } = fence(db, path);
+  const written = commitInGroups(db);
   return {
     db,
     root: keyValueOf(db, settled, ''),
     async close() {
+      await written();
       await settled();
       await db.close();
     },
