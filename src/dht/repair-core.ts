@@ -5,9 +5,9 @@
  * A member that is away, or back, for `patienceMs` has changed. Where somebody leads, the leader
  * orders one repair for all that changed, and every node waits for the order; without a leader, or
  * when no order came in `orderMs`, each node begins by itself. A pass looks only at records that
- * stood when it was begun and whose home the change touches, and only the first of the remaining holders, by rendezvous hashing of
- * the record's key, asks the others and fills the gap. Later ranks do the same `rankMs` apart, and
- * find nothing left to do unless an earlier one failed.
+ * stood when it was begun and whose home the change touches, and only the first of the remaining
+ * holders, by rendezvous hashing of the record's key, asks the others and fills the gap. Later
+ * ranks do the same `rankMs` apart, and find nothing left to do unless an earlier one failed.
  *
  * | event   | condition                            | effect                             |
  * | ------- | ------------------------------------ | ---------------------------------- |
