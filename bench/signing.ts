@@ -1,5 +1,5 @@
 /** Signatures through a daemon's control socket, as curl would ask for them. */
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { Cluster, type TestNode, until } from '../test/support/cluster.ts';
 import { timed } from './stats.ts';
 
@@ -11,14 +11,18 @@ const PATIENT = { BZZZ_HEARTBEAT_INTERVAL: '500ms', BZZZ_ELECTION_TIMEOUT: '5s' 
 export const startSigners = (n: number): Promise<Cluster> =>
   Cluster.start(n, n > CROWD ? PATIENT : {});
 
-/** One call on a node's control socket. */
-function post<T>(node: TestNode, path: string, body: unknown): Promise<T> {
+/** One call on a node's control socket. @param agent of kept connections; else one of its own. */
+function post<T>(
+  node: TestNode,
+  path: string,
+  body: unknown,
+  agent: Agent | false = false,
+): Promise<T> {
   return new Promise((done, fail) => {
     const call = request(
       {
         socketPath: node.socketPath,
-        // While noble computes, a connection that is kept would time out.
-        agent: false,
+        agent,
         path,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -56,11 +60,14 @@ export async function createKey(
 }
 
 /** Signs a message that was never signed before. */
-export const sign = (node: TestNode, key: string): Promise<{ readonly attempts: number }> =>
-  post(node, '/v1/sign', {
-    key,
-    message: Buffer.from(`message ${process.pid} ${serial++}`).toString('hex'),
-  });
+export const sign = (
+  node: TestNode,
+  key: string,
+  agent?: Agent,
+): Promise<{ readonly attempts: number }> => {
+  const message = Buffer.from(`message ${process.pid} ${serial++}`).toString('hex');
+  return post(node, '/v1/sign', { key, message }, agent);
+};
 
 /** What became of many signatures. */
 export interface SignedMany {
@@ -75,7 +82,8 @@ export interface SignedMany {
 }
 
 /**
- * Signs `total` messages with `inFlight` under way at a time.
+ * Signs `total` messages with `inFlight` under way at a time, each on a connection that is kept, as
+ * a service would that signs much.
  * @param boundMs begins none after this time.
  */
 export async function signMany(
@@ -87,6 +95,8 @@ export async function signMany(
 ): Promise<SignedMany> {
   const latencies: number[] = [];
   const errors: Record<string, number> = {};
+  // Of these signatures alone: while noble computes, a connection that is kept would time out.
+  const agent = new Agent({ keepAlive: true });
   const started = performance.now();
   let left = total;
   let attempts = 0;
@@ -94,7 +104,7 @@ export async function signMany(
     while (left-- > 0 && performance.now() - started < boundMs) {
       try {
         const ms = await timed(async () => {
-          const signature = await sign(node, key);
+          const signature = await sign(node, key, agent);
           attempts += signature.attempts;
         });
         latencies.push(ms);
@@ -105,6 +115,7 @@ export async function signMany(
     }
   };
   await Promise.all(Array.from({ length: inFlight }, worker));
+  agent.destroy();
   const ms = performance.now() - started;
   return { signed: latencies.length, errors, latencies, attempts, ms };
 }

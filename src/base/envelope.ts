@@ -37,7 +37,9 @@ export function createSigner(key: Ed25519PrivateKey): Signer {
     peerId,
     seal(domain, payload) {
       const signature = new Uint8Array(sign(null, signedBytes(domain, payload), privateKey));
-      return marshal({ publicKey: publicKey.raw, payload, signature });
+      const envelope = marshal({ publicKey: publicKey.raw, payload, signature });
+      signers.set(nameOf(domain, envelope), peerId);
+      return envelope;
     },
   };
 }
@@ -99,19 +101,22 @@ function payloadStart(bytes: Uint8Array, end: number): number {
 
 /** @throws BAD_MESSAGE: not signed for `domain`. */
 function signerOf(domain: string, bytes: Uint8Array, parts: Parts): PeerId {
-  const id = toHex(taggedHash(domain, bytes));
-  const known = signers.get(id);
+  const name = nameOf(domain, bytes);
+  const known = signers.get(name);
   if (known !== undefined) return known;
   const { publicKey, payload, signature } = parts;
   const { key, peerId } = importKey(publicKey);
   if (!verify(null, signedBytes(domain, payload), key, signature)) {
     throw new BzzzError('BAD_MESSAGE', 'envelope signature is not valid for this domain');
   }
-  signers.set(id, peerId);
+  signers.set(name, peerId);
   return peerId;
 }
 
-/** Who signed an envelope that was found valid, by the hash of domain and envelope. */
+const nameOf = (domain: string, envelope: Uint8Array): string =>
+  toHex(taggedHash(domain, envelope));
+
+/** Who signed an envelope that was found valid or made here, by the hash of domain and envelope. */
 const signers = new BoundedMap<string, PeerId>(4_096);
 const keys = new BoundedMap<string, Imported>(1_024);
 

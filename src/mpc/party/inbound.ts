@@ -13,8 +13,15 @@ import {
   openProposal,
   seatPeers,
 } from '../sessions/proposal.ts';
-import type { SealedProposal } from '../types.ts';
-import { type AdmissionContext, admitKeygen, admitReshare, admitSigning } from './admit.ts';
+import type { SigningStart } from '../signing/types.ts';
+import type { SealedProposal, SignProposal } from '../types.ts';
+import {
+  type AdmissionContext,
+  type AdmittedSigning,
+  admitKeygen,
+  admitReshare,
+  admitSigning,
+} from './admit.ts';
 import { type EarlyMessage, EarlyMessages } from './early-messages.ts';
 import { admitRepair } from './mend.ts';
 import type { SessionRegistry } from './registry.ts';
@@ -202,9 +209,23 @@ export class Inbound {
     } else if (isSigning(sealed)) {
       const again = known?.taking === true;
       const admitted = await admitSigning(from, sealed, body, this.#admission, again);
-      const start = await this.#registry.signingStart(sealed, admitted);
+      const start = await this.#signingStart(sealed, admitted);
       await this.#registry.openSigning(start, body, [from]);
     }
+  }
+
+  /** With the result if this node has one: in memory, or on its disk from before a restart (S6). */
+  async #signingStart(
+    sealed: SealedProposal<SignProposal>,
+    parts: AdmittedSigning,
+  ): Promise<SigningStart> {
+    const { results, options } = this.#registry;
+    const { fresh, requestId } = sealed.proposal;
+    const known = fresh
+      ? undefined
+      : await results.find(requestId, parts.key, parts.message, 'local');
+    const result = known === undefined ? {} : { result: known.envelope };
+    return { sealed, boot: options.boot, ...parts, ...result };
   }
 
   /** So that an operator of this node sees what it refused, and why. */

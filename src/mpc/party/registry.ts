@@ -25,10 +25,9 @@ import type {
   KeyInfo,
   ReshareProposal,
   SealedProposal,
-  SignProposal,
 } from '../types.ts';
 import { Accusations } from './accusations.ts';
-import { type AdmissionContext, type AdmittedSigning, policyContext } from './admit.ts';
+import { type AdmissionContext, policyContext } from './admit.ts';
 import { Arbitration } from './arbiter.ts';
 import { bringProposal } from './bring.ts';
 import { CertificateExchange } from './certificate-exchange.ts';
@@ -421,22 +420,6 @@ export class SessionRegistry implements SigningHost {
     this.#ended.add(live);
   }
 
-  /**
-   * A signing session's beginning, with the result if this node has one: in memory, or on its disk
-   * from before a restart (S6).
-   */
-  async signingStart(
-    sealed: SealedProposal<SignProposal>,
-    parts: AdmittedSigning,
-  ): Promise<SigningStart> {
-    const { boot } = this.options;
-    const { fresh, requestId } = sealed.proposal;
-    const known = fresh
-      ? undefined
-      : await this.results.find(requestId, parts.key, parts.message, 'local');
-    return { sealed, boot, ...parts, ...(known === undefined ? {} : { result: known.envelope }) };
-  }
-
   // -- housekeeping
 
   async #open(
@@ -449,13 +432,19 @@ export class SessionRegistry implements SigningHost {
     this.#live.set(sid, session);
     this.meter.begin(sid);
     try {
+      // Before it starts: of what it has signed, a party that forgets it would be blamed.
       await this.deps.sessions.remember(sealed, parties, needed, options);
     } catch (error) {
       session.close();
       this.#live.delete(sid);
       throw error;
     }
-    if (this.#closed) return session.close();
+    if (this.#closed) session.close();
+    else this.#begin(session);
+  }
+
+  #begin(session: AnySession): void {
+    const { sid } = session;
     if (session instanceof SigningSession) {
       this.#openings.add(sid, () => {
         this.#tellProposal(session);

@@ -43,8 +43,7 @@ export async function takeTold(
   const suite = suiteOf(key.suite, deps.suites);
   registry.learnResult(sid, verifyResult(opened, { key, message, suite }));
   const parties = key.parties.map(({ peerId }) => peerId);
-  const options = { taking: false, sync: false };
+  const options = { taking: false, sync: false, evidence: true };
   await deps.sessions.remember(sealed, parties, key.threshold, options);
-  await deps.sessions.prove(sid);
   return true;
 }

@@ -112,17 +112,21 @@ export class SessionStore {
   /**
    * Remembers a session. The first time counts; `taking` is set when either call says so.
    * @param needed how many parties make it ready.
-   * @param sync durable before it resolves: the promise never to join it a second time.
+   * @param options.sync durable before it resolves: the promise never to join it a second time.
+   * @param options.evidence it is completed, see {@link prove}.
    */
   async remember(
     sealed: SealedProposal,
     parties: readonly PeerId[],
     needed: number,
-    options: { readonly taking: boolean; readonly sync: boolean },
+    options: { readonly taking: boolean; readonly sync: boolean; readonly evidence?: boolean },
   ): Promise<void> {
     const { sid } = sealed;
     const before = this.#entries.get(sid);
-    if (before !== undefined && (before.record.taking || !options.taking)) return;
+    if (before !== undefined && (before.record.taking || !options.taking)) {
+      if (options.evidence === true) await this.prove(sid);
+      return;
+    }
     const record: Stored =
       before === undefined
         ? {
@@ -132,7 +136,7 @@ export class SessionStore {
             needed,
             receivedAtMs: this.#deps.clock.wallMs(),
             taking: options.taking,
-            evidence: false,
+            evidence: options.evidence ?? false,
           }
         : { ...before.record, taking: true };
     this.#set({ sealed, record, chains: before?.chains ?? new Map() });
