@@ -66,15 +66,15 @@ const refresh: Protocol = {
   result: () => 'main',
 };
 
-/** Who has the key `moving` next: another third holder, or the same ones with other indices. */
+/** Who has the key `moving` next: of the third and the fourth node the other one. */
 async function nextHolders(rig: FaultRig): Promise<readonly string[]> {
   const { parties } = await rig.node(0).get<KeyView>('/v1/keys/moving');
-  const [a, b, c] = parties.map(({ peerId }) => peerId) as [string, string, string];
-  if (rig.nodes.length === 3) return [b, c, a];
-  const [spare] = peers(rig)
-    .slice(2, 4)
-    .filter((peer) => peer !== c);
-  return spare === undefined ? [a, b] : [a, b, spare];
+  const holders = parties.map(({ peerId }) => peerId);
+  const [first, ...rest] = holders;
+  // With three nodes the same ones, with other indices.
+  if (rig.nodes.length === 3 && first !== undefined) return [...rest, first];
+  const moving = peers(rig).slice(2, 4);
+  return [...peers(rig).slice(0, 2), ...moving.filter((peer) => !holders.includes(peer))];
 }
 
 const reshare: Protocol = {
