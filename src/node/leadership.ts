@@ -258,7 +258,8 @@ function jobsOf(election: ElectionService, deps: LeadershipDeps): JobService {
     executors: executorsOf(records, party, () => repairs),
   });
   const repairs: Repairs = new Repairs({
-    ...{ self: roster.self, direct: network.direct, repairer: records.backends.dht.repairer },
+    ...{ self: roster.self, clock, direct: network.direct },
+    repairer: records.backends.dht.repairer,
     leader: () => election.leader()?.peerId,
     submit: (subject) => jobs.submit('repair', subject),
     log: logOf('dht'),

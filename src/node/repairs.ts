@@ -12,8 +12,9 @@
 import { z } from 'zod';
 import type { PeerId } from '../base/brands.ts';
 import { check, decode, encode, field } from '../base/codec.ts';
+import { BzzzError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Direct, Logger } from '../base/ports.ts';
+import type { Cancel, Clock, Direct, Logger } from '../base/ports.ts';
 import type { Repairer, RepairReport } from '../dht/repair.ts';
 
 const TOPIC = 'records/repair';
@@ -23,6 +24,8 @@ const SUBJECT = 'holders:';
 const MAX_CHANGED = Math.floor((LIMITS.jobSubjectBytes - SUBJECT.length) / 53);
 /** A pass over all records of a node, in slices. */
 const PASS_MS = 300_000;
+/** A member that has been away for so long answers nothing that it was asked before. */
+const AWAY_MS = 10_000;
 const FRAME_BYTES = 4_096;
 
 const changedSchema = z.array(field.peerId).min(1).max(MAX_CHANGED).readonly();
@@ -34,7 +37,8 @@ const reportSchema = z
 export interface RepairsDeps {
   readonly self: PeerId;
   readonly direct: Direct;
-  readonly repairer: Repairer;
+  readonly repairer: Pick<Repairer, 'ordered' | 'useOrders'>;
+  readonly clock: Clock;
   /** Who leads; undefined when nobody is known to. */
   readonly leader: () => PeerId | undefined;
   /** Has some member do a `repair` job. */
@@ -82,16 +86,34 @@ export class Repairs {
     const changed = check('repair subject', changedSchema, named);
     const body = encode({ v: 1, changed });
     this.#deps.alsoRepair();
-    const asked = direct.connected().map(async (peer) => {
-      const answer = await direct.request(peer, TOPIC, body, PASS_MS);
-      return decode('repair report', reportSchema, answer, FRAME_BYTES);
-    });
+    const asked = direct.connected().map((peer) => this.#ask(peer, body));
     const done = await Promise.allSettled<RepairReport>([repairer.ordered(changed), ...asked]);
     const reports = done.flatMap((d) => (d.status === 'fulfilled' ? [d.value] : []));
     const sum = (of: (report: RepairReport) => number): number =>
       reports.reduce((total, report) => total + of(report), 0);
     const [checked, whole] = [sum((r) => r.checked), sum((r) => r.whole)];
     return `${reports.length} of ${done.length} members: ${whole} of ${checked} records whole`;
+  }
+
+  /** @throws PEER_UNREACHABLE when it goes away and stays away; TIMEOUT; its own error. */
+  async #ask(peer: PeerId, body: Uint8Array): Promise<RepairReport> {
+    const { direct, clock } = this.#deps;
+    let gone: Cancel | undefined;
+    let stop: Cancel | undefined;
+    const away = new Promise<never>((_resolve, reject) => {
+      stop = direct.onPeer((who, live) => {
+        if (who !== peer) return;
+        gone?.();
+        gone = live ? undefined : clock.after(AWAY_MS, () => reject(wentAway(peer)));
+      });
+    });
+    try {
+      const answer = await Promise.race([direct.request(peer, TOPIC, body, PASS_MS), away]);
+      return decode('repair report', reportSchema, answer, FRAME_BYTES);
+    } finally {
+      stop?.();
+      gone?.();
+    }
   }
 
   /** What cannot be ordered is begun by everybody a little later. */
@@ -104,3 +126,6 @@ export class Repairs {
     }
   }
 }
+
+const wentAway = (peer: PeerId): BzzzError =>
+  new BzzzError('PEER_UNREACHABLE', `${peer} went away during a repair of copies`);
