@@ -17,7 +17,8 @@
  * | tick    | a later rank is due                  | pass of that rank                  |
  * | ordered | changed here too                     | pass of rank 0, later ranks noted  |
  *
- * Any other pair changes nothing. A member that comes back in time has not changed.
+ * Any other pair changes nothing. A member that comes back in time has not changed; one that came
+ * and went in less than `patienceMs` has, for it was given copies.
  * @module
  */
 import type { PeerId } from '../base/brands.ts';
@@ -55,6 +56,8 @@ export interface RepairState {
   readonly settled: ReadonlySet<PeerId>;
   /** Since when a member differs from that. */
   readonly since: ReadonlyMap<PeerId, number>;
+  /** Since when members are gone that came, and were not settled yet. */
+  readonly fleeting: ReadonlyMap<PeerId, number>;
   /** Of those, whom this node, leading, has ordered a repair for. */
   readonly asked: ReadonlySet<PeerId>;
   readonly later: readonly Later[];
@@ -87,6 +90,7 @@ const MAX_LATER = 64;
 export const repairStart = (members: readonly PeerId[]): RepairState => ({
   settled: new Set(members),
   since: new Map(),
+  fleeting: new Map(),
   asked: new Set(),
   later: [],
 });
@@ -94,7 +98,8 @@ export const repairStart = (members: readonly PeerId[]): RepairState => ({
 /** One step; see the table above. */
 export function repairStep(pace: RepairPace, state: RepairState, event: RepairEvent): RepairStep {
   if (event.type === 'ordered') {
-    const changed = event.changed.filter((peer) => state.since.has(peer));
+    const { since, fleeting } = state;
+    const changed = event.changed.filter((peer) => since.has(peer) || fleeting.has(peer));
     return begin(pace, state, changed, event.now);
   }
   const { now, present, leader } = event;
@@ -103,16 +108,18 @@ export function repairStep(pace: RepairPace, state: RepairState, event: RepairEv
     if (state.settled.has(peer) !== present.has(peer))
       since.set(peer, state.since.get(peer) ?? now);
   }
-  const asked = new Set([...state.asked].filter((peer) => since.has(peer)));
+  const fleeting = fleetingOf(state, present, now);
+  const waiting = new Map([...fleeting, ...since]);
+  const asked = new Set([...state.asked].filter((peer) => waiting.has(peer)));
   const lasting = (ms: number): PeerId[] =>
-    [...since].filter(([, from]) => now - from >= ms).map(([peer]) => peer);
+    [...waiting].filter(([, from]) => now - from >= ms).map(([peer]) => peer);
   const { patienceMs, orderMs } = pace;
   const order = leader === 'self' ? lasting(patienceMs).filter((peer) => !asked.has(peer)) : [];
   for (const peer of order) asked.add(peer);
   const due = state.later.filter(({ at }) => at <= now);
   const later = state.later.filter(({ at }) => at > now);
   const alone = lasting(leader === 'none' ? patienceMs : patienceMs + orderMs);
-  const begun = begin(pace, { ...state, since, asked, later }, alone, now);
+  const begun = begin(pace, { ...state, since, fleeting, asked, later }, alone, now);
   return {
     state: begun.state,
     effects: [
@@ -121,6 +128,19 @@ export function repairStep(pace: RepairPace, state: RepairState, event: RepairEv
       ...due.map(({ pass }) => ({ type: 'pass' as const, pass })),
     ],
   };
+}
+
+function fleetingOf(
+  { settled, since, fleeting }: RepairState,
+  present: ReadonlySet<PeerId>,
+  now: number,
+): ReadonlyMap<PeerId, number> {
+  const went = [...since.keys()].filter((peer) => !settled.has(peer));
+  return new Map(
+    [...fleeting, ...went.map((peer) => [peer, now] as const)].filter(
+      ([peer]) => !present.has(peer),
+    ),
+  );
 }
 
 /** The copies are brought in line with `changed` from here on. */
@@ -132,7 +152,9 @@ function begin(
 ): RepairStep {
   if (changed.length === 0) return { state, effects: [] };
   const settled = new Set(state.settled);
-  for (const peer of changed) if (!settled.delete(peer)) settled.add(peer);
+  for (const peer of changed) {
+    if (!settled.delete(peer) && !state.fleeting.has(peer)) settled.add(peer);
+  }
   const left = <V>(entries: Iterable<readonly [PeerId, V]>): (readonly [PeerId, V])[] =>
     [...entries].filter(([peer]) => !changed.includes(peer));
   const first = { rank: 0, since: now, changed: new Set(changed), before: state.settled };
@@ -143,6 +165,7 @@ function begin(
     state: {
       settled,
       since: new Map(left(state.since)),
+      fleeting: new Map(left(state.fleeting)),
       asked: new Set([...state.asked].filter((peer) => !changed.includes(peer))),
       later: [...state.later, ...next].slice(0, MAX_LATER),
     },

@@ -73,6 +73,27 @@ describe('without a leader', () => {
     expect(tick(110, [a, b])).toEqual([{ type: 'pass', rank: 0, changed: [b] }]);
   });
 
+  it('a member that came and went in a moment was given copies: it is one that went', () => {
+    const { tick } = machine();
+    tick(0, [a, b, c, d]);
+    expect(tick(5, [a, b, c])).toEqual([]);
+    expect(tick(14, [a, b, c])).toEqual([]);
+    expect(tick(15, [a, b, c])).toEqual([{ type: 'pass', rank: 0, changed: [d] }]);
+    // It was never settled, so it comes like a new one.
+    tick(200, [a, b, c, d]);
+    expect(tick(210, [a, b, c, d])).toEqual([{ type: 'pass', rank: 0, changed: [d] }]);
+    expect(tick(220, [a, b, c, d])).toEqual([]);
+  });
+
+  it('a new member that is away for a moment begins anew', () => {
+    const { tick } = machine();
+    tick(0, [a, b, c, d]);
+    tick(5, [a, b, c]);
+    tick(8, [a, b, c, d]);
+    expect(tick(17, [a, b, c, d])).toEqual([]);
+    expect(tick(18, [a, b, c, d])).toEqual([{ type: 'pass', rank: 0, changed: [d] }]);
+  });
+
   it('a member that was admitted is one that came', () => {
     const { tick } = machine();
     tick(0, [a, b, c, d]);
@@ -110,6 +131,16 @@ describe('with a leader', () => {
     tick(0, [a, b], 'other');
     expect(ordered(5, [a, d])).toEqual([]);
     expect(ordered(5, [a, c])).toEqual([{ type: 'pass', rank: 0, changed: [c] }]);
+  });
+
+  it('a member that came and went is ordered like others, and obeyed by who saw it settled', () => {
+    const { tick, ordered } = machine();
+    tick(0, [a, b, c, d], 'self');
+    tick(5, [a, b, c], 'self');
+    expect(tick(15, [a, b, c], 'self')).toEqual([{ type: 'order', changed: [d] }]);
+    expect(tick(16, [a, b, c], 'self')).toEqual([]);
+    expect(ordered(17, [d])).toEqual([{ type: 'pass', rank: 0, changed: [d] }]);
+    expect(ordered(18, [d])).toEqual([]);
   });
 
   it('a leader that dies leaves the repair to everybody', () => {
