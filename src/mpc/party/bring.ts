@@ -10,7 +10,10 @@ import type { SessionRegistry } from './registry.ts';
 import type { SigningSession } from './signing-session.ts';
 import { TOPICS, wire } from './wire.ts';
 
-/** Resolves when the holder has answered, or has not. Its refusal goes to the session. */
+/**
+ * Resolves when the holder has answered, or has not. Its refusal goes to the session; of one that
+ * has its result there is nothing to refuse, and no answer is asked for.
+ */
 export async function bringProposal(
   session: SigningSession,
   peer: PeerId,
@@ -20,6 +23,10 @@ export async function bringProposal(
   const { direct, logger } = registry.deps;
   try {
     const frame = wire.propose(session.body, first);
+    if (session.ended) {
+      await direct.send(peer, TOPICS.propose, frame);
+      return;
+    }
     const refusal = wire.readAnswer(await direct.request(peer, TOPICS.propose, frame));
     if (refusal?.code === 'STALE_EPOCH') await overtake(session, peer, registry);
     if (refusal !== undefined) session.refused(peer, refusalOf(refusal));
