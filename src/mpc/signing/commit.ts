@@ -57,11 +57,10 @@ export function makeCommitment({ state, deps }: Context, slot: Slot): SignedComm
  */
 export function noteProgress(context: Context, slot: Slot, step: string): void {
   const { state, deps } = context;
-  const { rank } = state.session;
-  if (rank === 0 || state.drive !== undefined || slot.driver === deps.self) return;
+  if (state.session.rank === 0 || state.drive !== undefined || slot.driver === deps.self) return;
   const steps = state.progress.get(slot.driver) ?? new Set<string>();
   const name = `${slotName(slot)}/${step}`;
   if (steps.has(name) || steps.size >= deps.timing.patienceSteps) return;
   state.progress.set(slot.driver, new Set([...steps, name]));
-  setTimer(context, 'takeover', rank * deps.timing.rankMs);
+  setTimer(context, 'takeover', state.turn * deps.timing.rankMs);
 }

@@ -56,9 +56,11 @@ import { NonceVault } from './vault.ts';
  */
 export function openSigning(start: SigningStart, deps: SigningDeps): SigningState {
   checkStart(start, deps);
+  const session = openSession(start, deps);
   return {
-    session: openSession(start, deps),
+    session,
     phase: 'ready',
+    turn: session.rank,
     vault: new NonceVault((nonces) => deps.suite.wipeNonces(nonces)),
     drive: undefined,
     counter: 0,
@@ -105,10 +107,10 @@ function checkStart({ sealed, key, message, share }: SigningStart, deps: Signing
 function openSession(start: SigningStart, { self }: SigningDeps): Session {
   const { proposer, requestId } = start.sealed.proposal;
   const holders = new Map(start.key.parties.map(({ peerId, index }) => [peerId, index]));
-  const ranked = rankHolders(requestId, proposer, holders.keys());
-  const rank = self === proposer ? 0 : ranked.indexOf(self) + 1;
+  const drivers = [proposer, ...rankHolders(requestId, proposer, holders.keys())];
+  const rank = drivers.indexOf(self);
   const members = [...new Set([...holders.keys(), proposer])];
-  return { sid: start.sealed.sid, start, proposer, holders, members, rank };
+  return { sid: start.sealed.sid, start, proposer, holders, members, drivers, rank };
 }
 
 /**
@@ -204,9 +206,9 @@ function isKnown(context: Context, record: Uint8Array): boolean {
 
 /** The proposer drives at once, the others when nobody else gets on. */
 function takeTurn(context: Context): void {
-  const { rank } = context.state.session;
-  if (rank === 0) startAttempt(context);
-  else setTimer(context, 'takeover', rank * context.deps.timing.rankMs);
+  const { session, turn } = context.state;
+  if (session.rank === 0) startAttempt(context);
+  else setTimer(context, 'takeover', turn * context.deps.timing.rankMs);
 }
 
 function onMessage(context: Context, from: PeerId, envelope: Uint8Array): void {
@@ -308,7 +310,7 @@ function onGone(context: Context, peer: PeerId): void {
   }
   const drove = peer === state.session.proposer || state.progress.has(peer);
   if (!drove || !state.timers.has('takeover')) return;
-  setTimer(context, 'takeover', state.session.rank * deps.timing.goneMs);
+  setTimer(context, 'takeover', state.turn * deps.timing.goneMs);
 }
 
 /** Stands back: stops driving and answers no driver. Nonces that were committed stay unused. */

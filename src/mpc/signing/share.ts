@@ -58,8 +58,19 @@ export function onPackage(context: Context, received: Received<PackageMessage>):
     return;
   }
   adoptAttempt(context, reading.attempt);
+  state.turn = turnAmong(state.session.drivers, reading.attempt, deps.self);
   noteProgress(context, slot, 'package');
   signShare(context, reading.attempt, entry);
+}
+
+/**
+ * The signers of a package know of the session; of the others some may not. So they come first, or
+ * the two that know could be those who would wait longest.
+ */
+function turnAmong(drivers: readonly PeerId[], { slot, members }: Attempt, self: PeerId): number {
+  const [_proposer, ...others] = drivers;
+  const know = others.filter((peer) => members.some(({ author }) => author === peer));
+  return know.filter((peer) => peer !== slot.driver).indexOf(self) + 1;
 }
 
 interface Nonces {

@@ -142,7 +142,9 @@ export interface Session {
   readonly holders: ReadonlyMap<PeerId, number>;
   /** Holders and proposer: everyone with a machine for this session. */
   readonly members: readonly PeerId[];
-  /** 0 for the proposer, then 1, 2, ... */
+  /** Who drives, in order: the proposer, then the holders as `rankHolders` has them. */
+  readonly drivers: readonly PeerId[];
+  /** This party's place among them: 0 for the proposer, then 1, 2, ... */
   readonly rank: number;
 }
 
@@ -153,6 +155,8 @@ export type SigningPhase = 'ready' | 'running' | 'completed' | 'failed' | 'expir
 export interface SigningState {
   readonly session: Session;
   readonly phase: SigningPhase;
+  /** It takes over after so many waits: its rank, or its place among those that surely know. */
+  readonly turn: number;
   /** Shared with every other state of the session on purpose; see vault.ts. */
   readonly vault: NonceVault;
   readonly drive: Drive | undefined;

@@ -94,6 +94,25 @@ describe('a signer whose package came late', () => {
   });
 });
 
+describe('two signers whose driver falls silent, while the other holders know nothing', () => {
+  const pairs = [2, 3, 4].flatMap((i) => [3, 4, 5].flatMap((j) => (i < j ? [[i, j]] : [])));
+
+  it.each(pairs)('%i and %i take over in turn, whatever their ranks', (...pair) => {
+    const net = new Net({ threshold: T, n: N });
+    const sealed = net.proposal(peer(1), message);
+    const told: readonly string[] = ['commitRequest', 'package'];
+    net.wire = ({ from, envelope, message: { kind } }) =>
+      from === peer(1) && !told.includes(kind) ? [] : [{ envelope, delayMs: 1 }];
+    for (const i of [1, ...pair]) net.begin(peer(i), sealed, message);
+    const drives = (one: PeerId): boolean =>
+      net.machine(one, sealed.sid).events.some(({ kind }) => kind === 'driving');
+    net.run(10);
+    net.runUntil(() => pair.map(peer).some(drives));
+    // The package comes after a round of commitments; then one wait.
+    expect(net.now).toBeLessThan(800);
+  });
+});
+
 describe('fewer than threshold-many left', () => {
   it('ends at the deadline, tells who was silent and blames nobody (S1, S4, S5)', () => {
     const net = new Net({ threshold: T, n: N });
