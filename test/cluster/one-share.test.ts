@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ClusterId } from '../../src/base/brands.ts';
+import { isTerminal } from '../../src/mpc/sessions/fold.ts';
+import type { SessionState } from '../../src/mpc/types.ts';
 import { Cluster, TestNode, until } from '../support/cluster.ts';
 import { collectShares, tapped } from '../support/frames/frames.ts';
 import { freePort } from '../support/free-port.ts';
@@ -59,6 +61,35 @@ const copyDisk = (from: string, to: string): void => void execFileSync('cp', ['-
 
 const signed = (ends: readonly string[]): number => ends.filter((end) => end === 'signed').length;
 
+interface Session {
+  readonly state: SessionState;
+}
+
+interface Part {
+  readonly component: string;
+  readonly reason?: string;
+}
+
+/**
+ * Two runs of one identity may have used one commitment each, which proves that identity faulty.
+ * Its host takes part again when an operator, who has stopped the other one, starts it anew.
+ */
+async function lookedAfter(): Promise<void> {
+  await until('sessions are over', async () => {
+    const lists = cluster.nodes.map((node) => node.get<readonly Session[]>('/v1/sessions'));
+    return (await Promise.all(lists)).flat().every(({ state }) => isTerminal(state));
+  });
+  for (const node of cluster.nodes) {
+    const parts = await node.get<readonly Part[]>('/v1/health');
+    const mpc = parts.find(({ component }) => component === 'mpc');
+    if (mpc?.reason?.startsWith('proven faulty') !== true) continue;
+    console.log(`${node.name} is started again: ${mpc.reason}`);
+    await node.kill();
+    await node.start();
+  }
+  await cluster.meshed();
+}
+
 /** @param witness is stopped for it, and runs again behind it. */
 async function expectOneShareEach(what: string, witness: TestNode, atLeast: number) {
   await witness.kill();
@@ -69,7 +100,7 @@ async function expectOneShareEach(what: string, witness: TestNode, atLeast: numb
   expect(found.shares).toBeGreaterThanOrEqual(atLeast);
   expect(found.commitments).toBe(2 * found.shares);
   await witness.start();
-  await cluster.meshed();
+  await lookedAfter();
 }
 
 it('N1: a data directory that is copied, and runs twice at once', async () => {
@@ -82,12 +113,13 @@ it('N1: a data directory that is copied, and runs twice at once', async () => {
   twin = copy;
   copyDisk(b.dataDir, copy.dataDir);
   await Promise.all([b.start(), copy.start()]);
-  await cluster.meshed();
+  // The others talk to one of the two, whichever that is; the other one may hear nobody.
+  await cluster.meshed(300_000, [a, c]);
   const ends: string[] = [];
   for (let round = 0; round < 3; round++) ends.push(...(await burst([a, b, copy, c])));
   console.log(`copied: ${signed(ends)} of ${ends.length} requests signed`);
   await copy.kill();
-  await cluster.meshed();
+  await lookedAfter();
   expect(signed(await burst([a, c]))).toBe(8);
   await expectOneShareEach('copied', a, 50);
 });

@@ -357,14 +357,15 @@ export class Cluster {
     return node;
   }
 
-  /** Waits until every running node sees every other one ready. */
-  async meshed(timeoutMs = 300_000): Promise<void> {
+  /** Waits until every running node, or each of `watchers`, sees every other one ready. */
+  async meshed(timeoutMs = 300_000, watchers = this.nodes): Promise<void> {
     const running = this.nodes.filter((node) => node.running);
+    const watching = watchers.filter((node) => node.running);
     let views: readonly (readonly SeenPeer[])[] = [];
     await until(
       () => `full mesh, ${JSON.stringify(views)}`,
       async () => {
-        const seen = running.map((node) => node.get<SeenPeer[]>('/v1/peers'));
+        const seen = watching.map((node) => node.get<SeenPeer[]>('/v1/peers'));
         views = (await Promise.all(seen)).map((view) => view.map(glimpseOf));
         return views.every(
           (view) =>
