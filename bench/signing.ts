@@ -60,10 +60,10 @@ export async function createKey(
 }
 
 /** Signs a message that was never signed before. */
-export const sign = (
+const sign = (
   node: TestNode,
   key: string,
-  agent?: Agent,
+  agent: Agent,
 ): Promise<{ readonly attempts: number }> => {
   const message = Buffer.from(`message ${process.pid} ${serial++}`).toString('hex');
   return post(node, '/v1/sign', { key, message }, agent);

@@ -30,9 +30,9 @@ import type { Stored } from './store.ts';
 export const KAD_PREFIX = '/dht';
 const RECORDS = `${KAD_PREFIX}/record/`;
 const PROVIDERS = `${KAD_PREFIX}/provider/`;
-/** A provider record is a varint time under a multihash and a peer id. */
 /** Records of which it is known when they came: some minutes of many signatures. */
 const CAME = 16_384;
+/** A provider record is a varint time under a multihash and a peer id. */
 const PROVIDER_BYTES = 16;
 const PROVIDER_KEY_BYTES = 256;
 
@@ -73,7 +73,7 @@ export class RecordGuard extends LevelDatastore {
   readonly #turns = new KeyQueue();
   /** When each record with a limited life came, by the monotonic clock. */
   readonly #mortal = new Map<string, number>();
-  /** When the last records came that were not here before. */
+  /** When the last ones that stay came, if they were not here before. */
   readonly #came = new BoundedMap<string, Millis>(CAME);
   readonly #providers = new Set<string>();
   readonly #measured: Promise<void>;
@@ -265,9 +265,12 @@ export class RecordGuard extends LevelDatastore {
       throw new BzzzError('DISK_FAILED', 'a record could not be stored', { cause });
     }
     const now = this.#deps.clock.now();
+    if (rule.lifeMs !== undefined) {
+      this.#mortal.set(at, now);
+      return merged;
+    }
     if (raw === undefined) this.#came.set(at, now);
-    if (rule.lifeMs !== undefined) this.#mortal.set(at, now);
-    else this.#listeners.emit({ namespace: rule.namespace.name, suffix: rule.suffix });
+    this.#listeners.emit({ namespace: rule.namespace.name, suffix: rule.suffix });
     return merged;
   }
 

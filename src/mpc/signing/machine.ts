@@ -107,10 +107,10 @@ function checkStart({ sealed, key, message, share }: SigningStart, deps: Signing
 function openSession(start: SigningStart, { self }: SigningDeps): Session {
   const { proposer, requestId } = start.sealed.proposal;
   const holders = new Map(start.key.parties.map(({ peerId, index }) => [peerId, index]));
-  const drivers = [proposer, ...rankHolders(requestId, proposer, holders.keys())];
-  const rank = drivers.indexOf(self);
+  const ranked = rankHolders(requestId, proposer, holders.keys());
+  const rank = self === proposer ? 0 : ranked.indexOf(self) + 1;
   const members = [...new Set([...holders.keys(), proposer])];
-  return { sid: start.sealed.sid, start, proposer, holders, members, drivers, rank };
+  return { sid: start.sealed.sid, start, proposer, holders, members, ranked, rank };
 }
 
 /**

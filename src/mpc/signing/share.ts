@@ -58,7 +58,7 @@ export function onPackage(context: Context, received: Received<PackageMessage>):
     return;
   }
   adoptAttempt(context, reading.attempt);
-  state.turn = turnAmong(state.session.drivers, reading.attempt, deps.self);
+  state.turn = turnAmong(state.session.ranked, reading.attempt, deps.self);
   noteProgress(context, slot, 'package');
   signShare(context, reading.attempt, entry);
 }
@@ -67,9 +67,8 @@ export function onPackage(context: Context, received: Received<PackageMessage>):
  * The signers of a package know of the session; of the others some may not. So they come first, or
  * the two that know could be those who would wait longest.
  */
-function turnAmong(drivers: readonly PeerId[], { slot, members }: Attempt, self: PeerId): number {
-  const [_proposer, ...others] = drivers;
-  const know = others.filter((peer) => members.some(({ author }) => author === peer));
+function turnAmong(ranked: readonly PeerId[], { slot, members }: Attempt, self: PeerId): number {
+  const know = ranked.filter((peer) => members.some(({ author }) => author === peer));
   return know.filter((peer) => peer !== slot.driver).indexOf(self) + 1;
 }
 
@@ -155,12 +154,9 @@ export function onShareTimer(context: Context, id: string): void {
   const own = attempt?.members.find(({ author }) => author === context.deps.self);
   const signed = attempt?.shares.get(own?.index ?? 0);
   if (attempt === undefined || attempt.failed || signed === undefined) return;
-  const others = attempt.members.map(({ author }) => author);
-  resend(
-    context,
-    others.filter((peer) => peer !== attempt.slot.driver),
-    signed.envelope,
-  );
+  const signers = attempt.members.map(({ author }) => author);
+  const others = signers.filter((peer) => peer !== attempt.slot.driver);
+  resend(context, others, signed.envelope);
 }
 
 const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>

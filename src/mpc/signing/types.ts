@@ -142,9 +142,9 @@ export interface Session {
   readonly holders: ReadonlyMap<PeerId, number>;
   /** Holders and proposer: everyone with a machine for this session. */
   readonly members: readonly PeerId[];
-  /** Who drives, in order: the proposer, then the holders as `rankHolders` has them. */
-  readonly drivers: readonly PeerId[];
-  /** This party's place among them: 0 for the proposer, then 1, 2, ... */
+  /** The holders other than the proposer, in the order in which they drive after it. */
+  readonly ranked: readonly PeerId[];
+  /** 0 for the proposer, then 1, 2, ... */
   readonly rank: number;
 }
 

@@ -15,7 +15,6 @@ import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
 import { rfcChallenge } from './terms.ts';
 import type { KeyFormat, Suite } from './types.ts';
-import { rememberValid } from './verified.ts';
 
 const CONTEXT = 'FROST-ED25519-SHA512-v1';
 
@@ -101,10 +100,10 @@ export const ed25519Suite: Suite = createSuite<EdwardsPoint>({
   challenge: rfcChallenge(group, ''),
   adjustOutcome: (commitments) => commitments,
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([nonce.toBytes(), response])),
-  verify: rememberValid((groupKey, message, signature) => {
+  verify(groupKey, message, signature) {
     const key = keyObject(groupKey);
     return key !== undefined && verify(null, message, key, signature);
-  }),
+  },
   publicKeyBytes: (groupKey) => new Uint8Array(groupKey),
   exportKey,
 });

@@ -3,8 +3,8 @@
  * signatures.
  * @module
  */
-import { createHash } from 'node:crypto';
 import * as secp256k1 from 'tiny-secp256k1';
+import { sha256, utf8Bytes } from '../../base/bytes.ts';
 import { assert } from '../../base/errors.ts';
 import { encodedGroup } from './encoded.ts';
 import { bigEndian } from './plain-field.ts';
@@ -37,14 +37,8 @@ export const encodedSecp256k1 = encodedGroup({
   isValid: (point) => secp256k1.isPointCompressed(point),
 });
 
-const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-
 /** BIP 340, "Design": the tag's hash twice in front. */
-const CHALLENGE_TAG = sha256(Buffer.from('BIP0340/challenge'));
+const CHALLENGE_TAG = sha256(utf8Bytes('BIP0340/challenge'));
 
 /**
  * BIP 340, "Verification", for messages of any length; the library's own takes 32 bytes only.
@@ -63,7 +57,7 @@ export function verifyBip340(
   const [x, response] = [signature.subarray(0, SCALAR_BYTES), signature.subarray(SCALAR_BYTES)];
   const s = bigEndian(response);
   if (s >= ORDER) return false;
-  const digest = sha256(CHALLENGE_TAG, CHALLENGE_TAG, x, publicKey, message);
+  const digest = sha256(Buffer.concat([CHALLENGE_TAG, CHALLENGE_TAG, x, publicKey, message]));
   const negated = (ORDER - (bigEndian(digest) % ORDER)) % ORDER;
   const nonce = add(
     s === 0n ? IDENTITY : encodedSecp256k1.multiplyBase(new Uint8Array(response)),

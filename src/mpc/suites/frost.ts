@@ -12,9 +12,11 @@ import { repairing } from './repairing.ts';
 import { resharing } from './resharing.ts';
 import { signing } from './signing.ts';
 import type { Suite } from './types.ts';
+import { rememberValid } from './verified.ts';
 
 /** Builds the port's suite from its parts. */
-export function createSuite<P extends FROSTPoint<P>>(parts: Ciphersuite<P>): Suite {
+export function createSuite<P extends FROSTPoint<P>>(given: Ciphersuite<P>): Suite {
+  const parts = { ...given, verify: rememberValid(given.verify) };
   const { name, group, verify, publicKeyBytes, exportKey } = parts;
   return {
     name,

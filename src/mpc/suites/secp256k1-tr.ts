@@ -13,7 +13,6 @@ import { createSuite } from './frost.ts';
 import { decodePoint, type Group } from './group.ts';
 import { memoiseDecoding } from './memo.ts';
 import type { Suite } from './types.ts';
-import { rememberValid } from './verified.ts';
 
 type KoblitzPoint = WeierstrassPoint<bigint>;
 
@@ -99,10 +98,8 @@ export const secp256k1TrSuite: Suite = createSuite<KoblitzPoint>({
   },
   adjustOutcome: tapTweak,
   encodeSignature: (nonce, response) => new Uint8Array(Buffer.concat([xOnly(nonce), response])),
-  verify: rememberValid(
-    (groupKey, message, signature) =>
-      groupKey.length === 33 && verifyBip340(groupKey.subarray(1), message, signature),
-  ),
+  verify: (groupKey, message, signature) =>
+    groupKey.length === 33 && verifyBip340(groupKey.subarray(1), message, signature),
   publicKeyBytes,
   exportKey(_groupKey, format) {
     throw new BzzzError('NOT_SUPPORTED', `a secp256k1-tr key has no ${format} form`, {
