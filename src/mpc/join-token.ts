@@ -1,9 +1,10 @@
 /**
- * Join tokens: the proposer's signed permission for one peer to take one seat in one session.
+ * Join tokens: the proposer's signed permission for each peer that it names to take one seat in one
+ * session.
  *
- * Tokens of all parties travel with the proposal, so that a holder can pass a request on when its
- * proposer has died; each is worth something only in the hands of the peer that it names, which
- * Noise has authenticated.
+ * The seats of all parties stand in one token, which travels with the proposal: a holder can pass a
+ * request on when its proposer has died, and a session costs one signature however many sit in it.
+ * A seat is worth something only in the hands of its peer, which Noise has authenticated.
  * @module
  */
 import { z } from 'zod';
@@ -16,18 +17,25 @@ import { LIMITS } from '../base/limits.ts';
 import type { Random, Signer } from '../base/ports.ts';
 import type { Party } from './types.ts';
 
-/** A token is a few hundred bytes; anything larger is not one. */
-export const TOKEN_BYTES = 512;
+/** A seat is some 70 bytes; anything larger is no token. */
+export const TOKEN_BYTES = 512 + 2 * LIMITS.parties * 96;
 
 const tokenSchema = z.strictObject({
   v: z.literal(1),
   sid: field.hash<SessionId>(),
-  peerId: field.peerId,
-  /** A witness of a change sits behind the parties. */
-  index: z
-    .int()
-    .min(1)
-    .max(2 * LIMITS.parties),
+  seats: z
+    .array(
+      z.strictObject({
+        peerId: field.peerId,
+        /** A witness of a change sits behind the parties. */
+        index: z
+          .int()
+          .min(1)
+          .max(2 * LIMITS.parties),
+      }),
+    )
+    .max(2 * LIMITS.parties)
+    .readonly(),
   /** Life from receipt, by the receiver's own monotonic clock. */
   ttlMs: z.int().min(1).max(LIMITS.sessionTtlMs),
   jti: field.bytes(16),
@@ -36,23 +44,23 @@ const tokenSchema = z.strictObject({
 /** What a token says. */
 export type JoinToken = Readonly<z.infer<typeof tokenSchema>>;
 
+type Seat = Pick<Party, 'peerId' | 'index'>;
+
 /** Signature domain of join tokens of one cluster. */
 export const tokenDomain = (clusterId: ClusterId): string => `bzzz/${clusterId}/join-token/1`;
 
-/** Signs a token for one party of `sid`. */
+/** Signs the token of `sid` for those who sit in it. */
 export function sealToken(
   clusterId: ClusterId,
   sid: SessionId,
-  party: Party,
+  seats: readonly Seat[],
   ttlMs: number,
   deps: { readonly signer: Signer; readonly random: Random },
 ): Uint8Array {
-  const { peerId, index } = party;
   const token: JoinToken = {
     v: 1,
     sid,
-    peerId,
-    index,
+    seats: seats.map(({ peerId, index }) => ({ peerId, index })),
     ttlMs,
     jti: new Uint8Array(deps.random.bytes(16)),
   };
@@ -65,13 +73,13 @@ export interface TokenExpectation {
   readonly sid: SessionId;
   readonly proposer: PeerId;
   /** The seat that the proposal gives to this peer. */
-  readonly party: Party;
+  readonly party: Seat;
 }
 
 /**
- * Opens a token and checks whose it is.
- * @throws BAD_MESSAGE: malformed, of another session or not by the proposer; UNAUTHORISED: for
- * another peer or seat. `details.reason` tells them apart.
+ * Opens a token and checks that it gives a seat.
+ * @throws BAD_MESSAGE: malformed, of another session or not by the proposer; UNAUTHORISED: not for
+ * this peer, or for another seat of its. `details.reason` tells them apart.
  */
 export function openToken(envelope: Uint8Array, expected: TokenExpectation): JoinToken {
   if (envelope.length > TOKEN_BYTES) {
@@ -89,9 +97,10 @@ export function openToken(envelope: Uint8Array, expected: TokenExpectation): Joi
       details: { reason: 'other-session' },
     });
   }
-  if (token.peerId !== expected.party.peerId || token.index !== expected.party.index) {
-    throw new BzzzError('UNAUTHORISED', `join token for ${token.peerId}`, {
-      hint: 'a token serves only the peer that it names',
+  const { peerId, index } = expected.party;
+  if (!token.seats.some((seat) => seat.peerId === peerId && seat.index === index)) {
+    throw new BzzzError('UNAUTHORISED', `join token without seat ${index} for ${peerId}`, {
+      hint: 'a token serves only the peers that it names',
       details: { reason: 'wrong-peer' },
     });
   }

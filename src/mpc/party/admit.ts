@@ -209,21 +209,15 @@ export function seatOf(self: PeerId, parties: readonly Party[]): Party {
   });
 }
 
-/** Uses this node's join token. @throws what `openToken` throws; UNAUTHORISED. */
+/** Takes this node's seat. @throws what `openToken` and `TokenLedger.redeem` throw. */
 export function redeem(
   { sid, proposal }: SealedProposal,
-  { tokens }: ProposeBody,
+  { token }: ProposeBody,
   party: Party,
   { clusterId, self, ledger, deps }: AdmissionContext,
 ): void {
   // The proposer needs nobody's permission, its own included.
   if (proposal.proposer === self) return;
-  const own = tokens.find(({ peerId }) => peerId === self);
-  if (own === undefined) {
-    throw new BzzzError('UNAUTHORISED', `no join token for ${self}`, {
-      details: { reason: 'no-token' },
-    });
-  }
   const { proposer } = proposal;
-  ledger.redeem(openToken(own.token, { clusterId, sid, proposer, party }), deps.clock.now());
+  ledger.redeem(openToken(token, { clusterId, sid, proposer, party }), deps.clock.now());
 }

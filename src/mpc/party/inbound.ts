@@ -150,7 +150,7 @@ export class Inbound {
   async #join(from: PeerId, body: ProposeBody, first: Uint8Array | null): Promise<void> {
     const sealed = openProposal(body.proposal, this.#registry.clusterId);
     if (first !== null && !this.#isKnown(sealed.sid)) {
-      if (await takeTold(from, sealed, body, first, this.#registry)) return;
+      if (await takeTold(sealed, body, first, this.#registry)) return;
     }
     try {
       await this.#accept(from, sealed, body);

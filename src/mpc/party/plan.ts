@@ -49,7 +49,7 @@ export function proposalHead(
 /** Which key a proposal is about, and which of its epochs. */
 export const keyTerms = ({ keyId, epoch, suite }: KeyInfo) => ({ keyId, keyEpoch: epoch, suite });
 
-/** Every party's token goes to every party: whoever takes over can pass the proposal on. */
+/** Every party gets the seats of all: whoever takes over can pass the proposal on. */
 export function sealPlan<P extends Proposal>(
   proposal: P,
   parties: readonly Party[],
@@ -58,13 +58,10 @@ export function sealPlan<P extends Proposal>(
 ): Plan<P> {
   const sealed = sealProposal(proposal, deps.signer);
   const { clusterId, ttlMs, proposer } = proposal;
-  const tokens = parties
-    .filter(({ peerId }) => peerId !== proposer)
-    .map((party) => ({
-      peerId: party.peerId,
-      token: sealToken(clusterId, sealed.sid, party, ttlMs, deps),
-    }));
-  return { sealed, body: { v: 1, proposal: sealed.envelope, tokens, message } };
+  // The proposer needs nobody's permission.
+  const seats = parties.filter(({ peerId }) => peerId !== proposer);
+  const token = sealToken(clusterId, sealed.sid, seats, ttlMs, deps);
+  return { sealed, body: { v: 1, proposal: sealed.envelope, token, message } };
 }
 
 /** Whether the roster lists a peer. */

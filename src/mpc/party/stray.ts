@@ -9,7 +9,7 @@ import { readInquiry } from '../keygen/index.ts';
 import { pack, unpack } from '../keygen/messages.ts';
 import { isSigning, seatPeers } from '../sessions/proposal.ts';
 import { asksForResult } from '../signing/machine.ts';
-import { openMessage, sealMessage } from '../signing/messages.ts';
+import { openMessage, packResult } from '../signing/messages.ts';
 import type { DealtProposal, SealedProposal } from '../types.ts';
 import type { SessionRegistry } from './registry.ts';
 
@@ -60,12 +60,11 @@ export async function answerLate(
 ): Promise<void> {
   if (!isSigning(sealed)) return;
   const { sid, proposal } = sealed;
-  const { results, deps, clusterId } = registry;
+  const { results, clusterId } = registry;
   const asked = attempt(() => openMessage(sid, envelope, { clusterId, open: openEnvelope }));
   if (asked?.author !== from) return;
   if (!asksForResult(asked.message.kind)) return;
   const record = results.ofSession(sid) ?? (await results.stored(proposal));
   if (record === undefined) return;
-  const answer = sealMessage(sid, { kind: 'result', record }, { clusterId, signer: deps.signer });
-  registry.send(sid, [from], answer);
+  registry.send(sid, [from], packResult(record));
 }

@@ -3,13 +3,11 @@
  * result in one frame. It checks all of it and keeps the result; no session runs here for that.
  * @module
  */
-import type { PeerId } from '../../base/brands.ts';
-import { openEnvelope } from '../../base/envelope.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { checkRequester } from '../policy/policy.ts';
 import { openResult, verifyResult } from '../result.ts';
 import { isSigning } from '../sessions/proposal.ts';
-import { openMessage } from '../signing/messages.ts';
+import { unpackResult } from '../signing/messages.ts';
 import { suiteOf } from '../suites/index.ts';
 import type { SealedProposal } from '../types.ts';
 import type { SessionRegistry } from './registry.ts';
@@ -22,21 +20,19 @@ import type { ProposeBody } from './wire.ts';
  * @throws BAD_MESSAGE when the result is not one of this proposal.
  */
 export async function takeTold(
-  from: PeerId,
   sealed: SealedProposal,
   { message }: ProposeBody,
   first: Uint8Array,
   registry: SessionRegistry,
 ): Promise<boolean> {
-  if (!isSigning(sealed) || message === null) return false;
+  const record = unpackResult(first);
+  if (!isSigning(sealed) || message === null || record === undefined) return false;
   const { deps, clusterId } = registry;
   const key = deps.keyring.byId(sealed.proposal.keyId)?.key;
   if (key === undefined) return false;
   const { sid, proposal } = sealed;
-  const said = openMessage(sid, first, { clusterId, open: openEnvelope });
-  if (said.message.kind !== 'result' || said.author !== from) return false;
   checkRequester(key, proposal.proposer);
-  const opened = openResult(said.message.record, clusterId);
+  const opened = openResult(record, clusterId);
   if (opened.record.requestId !== proposal.requestId || opened.record.sid !== sid) {
     throw new BzzzError('BAD_MESSAGE', 'result of another session');
   }

@@ -3,7 +3,7 @@
  *
  * | topic         | form    | body                                                           |
  * | ------------- | ------- | -------------------------------------------------------------- |
- * | `mpc/propose` | request | proposal, join tokens, the message to sign, the first envelope  |
+ * | `mpc/propose` | request | proposal, join token, the message to sign, the first envelope   |
  * | `mpc/fetch`   | request | a session id; answered like `mpc/propose` to its parties only  |
  * | `mpc/msg`     | send    | a session id and a machine's envelope                          |
  * | `mpc/cancel`  | send    | a session id and a reason; counts from its proposer only       |
@@ -16,7 +16,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { KeyId, PeerId, SessionId } from '../../base/brands.ts';
+import type { KeyId, SessionId } from '../../base/brands.ts';
 import { fromHex, toHex } from '../../base/bytes.ts';
 import { decode, encode, field } from '../../base/codec.ts';
 import { BzzzError, type ErrorShape } from '../../base/errors.ts';
@@ -44,7 +44,8 @@ const envelope = field.bytesUpTo(LIMITS.sessionMessageBytes);
 export interface ProposeBody {
   readonly v: 1;
   readonly proposal: Uint8Array;
-  readonly tokens: readonly { readonly peerId: PeerId; readonly token: Uint8Array }[];
+  /** The seats of its parties, see join-token.ts. */
+  readonly token: Uint8Array;
   /** The message to sign; null for a key generation. */
   readonly message: Uint8Array | null;
 }
@@ -58,10 +59,7 @@ export interface ProposeFrame extends ProposeBody {
 const proposeSchema: z.ZodType<ProposeFrame> = z.strictObject({
   v: z.literal(1),
   proposal: envelope,
-  tokens: z
-    .array(z.strictObject({ peerId: field.peerId, token: field.bytesUpTo(TOKEN_BYTES) }))
-    .max(2 * LIMITS.parties)
-    .readonly(),
+  token: field.bytesUpTo(TOKEN_BYTES),
   message: field.bytesUpTo(LIMITS.signMessageBytes).nullable(),
   first: envelope.nullable(),
 });

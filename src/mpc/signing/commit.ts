@@ -4,7 +4,7 @@
  * @module
  */
 import { BzzzError } from '../../base/errors.ts';
-import { type Context, canSign, resend, send, setTimer, slotName } from './draft.ts';
+import { type Context, canSign, send, sendSealed, setTimer, slotName } from './draft.ts';
 import { type MessageOf, type Received, sealMessage } from './messages.ts';
 import { slotOf } from './package.ts';
 import type { SignedCommitment, Slot } from './types.ts';
@@ -24,14 +24,14 @@ export function onCommitRequest(
   if (!canSign(context)) throw new BzzzError('BAD_MESSAGE', 'asked for a commitment, cannot sign');
   const known = state.vault.commitmentFor(slot);
   if (known !== undefined) {
-    resend(context, [author], known);
+    sendSealed(context, [author], known);
     return;
   }
   if (!state.vault.isOpen(slot)) {
     throw new BzzzError('BAD_MESSAGE', `attempt ${slotName(slot)} of ${author} is over`);
   }
   const commitment = makeCommitment(context, slot);
-  if (commitment !== undefined) resend(context, [author], commitment.envelope);
+  if (commitment !== undefined) sendSealed(context, [author], commitment.envelope);
   noteProgress(context, slot, 'request');
 }
 

@@ -46,24 +46,19 @@ export function beginStep(state: SigningState, deps: SigningDeps): Context {
 export const endStep = ({ state, effects }: Context): SigningStep => ({ state, effects });
 
 /** Sends to those of `to` that are not this party itself. @returns the sealed message. */
-export function send(
-  { state, deps, effects }: Context,
-  to: Iterable<PeerId>,
-  body: Draftable,
-): Uint8Array {
-  const others = [...new Set(to)].filter((peer) => peer !== deps.self);
-  const envelope = sealMessage(state.session.sid, body, deps);
-  if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
+export function send(context: Context, to: Iterable<PeerId>, body: Draftable): Uint8Array {
+  const envelope = sealMessage(context.state.session.sid, body, context.deps);
+  sendSealed(context, to, envelope);
   return envelope;
 }
 
-/** Sends once more what was signed before. */
-export function resend(
+/** Sends what is signed already. */
+export function sendSealed(
   { deps, effects }: Context,
   to: Iterable<PeerId>,
   envelope: Uint8Array,
 ): void {
-  const others = [...to].filter((peer) => peer !== deps.self);
+  const others = [...new Set(to)].filter((peer) => peer !== deps.self);
   if (others.length > 0) effects.push({ type: 'send', to: others, envelope });
 }
 

@@ -11,8 +11,8 @@ import {
   canSign,
   clearTimer,
   event,
-  resend,
   send,
+  sendSealed,
   setTimer,
   usableHolders,
 } from './draft.ts';
@@ -201,7 +201,7 @@ export function onDriveTimer(context: Context): void {
 
 function askAgain(context: Context, drive: Drive): void {
   const missing = usableHolders(context).filter((peer) => !drive.commitments.has(peer));
-  if (drive.request !== undefined) resend(context, missing, drive.request);
+  if (drive.request !== undefined) sendSealed(context, missing, drive.request);
   const waitMs = Math.min(context.deps.timing.retryMaxMs, drive.waitMs * 2);
   context.state.drive = { ...drive, waitMs };
   setTimer(context, 'drive', waitMs);

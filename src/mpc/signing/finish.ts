@@ -15,7 +15,8 @@ import {
   verifyResult,
 } from '../result.ts';
 import type { Failure } from '../types.ts';
-import { type Context, clearTimer, event, send, usableHolders } from './draft.ts';
+import { type Context, clearTimer, event, sendSealed, usableHolders } from './draft.ts';
+import { packResult } from './messages.ts';
 import type { Attempt } from './types.ts';
 
 /**
@@ -91,7 +92,7 @@ export function releaseSignature(context: Context, attempt: Attempt, signature: 
 /** Sends the result to those who may not have it. */
 export function tellResult(context: Context, to: readonly PeerId[]): void {
   const { result } = context.state;
-  if (result !== undefined) send(context, to, { kind: 'result', record: result.envelope });
+  if (result !== undefined) sendSealed(context, to, packResult(result.envelope));
 }
 
 /** Ends without a result. */

@@ -27,6 +27,7 @@ import {
   type SigningMessage,
   shortReason,
   shortRefusal,
+  unpackResult,
 } from './messages.ts';
 import { rankHolders } from './rank.ts';
 import {
@@ -216,6 +217,12 @@ function onMessage(context: Context, from: PeerId, envelope: Uint8Array): void {
   if (!state.session.members.includes(from)) {
     throw new BzzzError('BAD_MESSAGE', `${from} has no part in this session`);
   }
+  const record = unpackResult(envelope);
+  if (record !== undefined) {
+    if (state.phase === 'ready') throw notStarted();
+    acceptResult(context, record);
+    return;
+  }
   const received = openMessage(state.session.sid, envelope, deps);
   if (received.author !== from) {
     throw new BzzzError('BAD_MESSAGE', `message of ${received.author} brought by ${from}`);
@@ -228,14 +235,10 @@ function onRunning(context: Context, received: Received): void {
   const { state } = context;
   const { author, message } = received;
   // What proves itself is welcome from anyone, also from a party that is proven faulty.
-  const provesItself = message.kind === 'result' || message.kind === 'blame';
-  if (!provesItself && state.culprits.has(author)) {
+  if (message.kind !== 'blame' && state.culprits.has(author)) {
     throw new BzzzError('BAD_MESSAGE', `${author} is proven faulty (${message.kind})`);
   }
   switch (message.kind) {
-    case 'result':
-      acceptResult(context, message.record);
-      break;
     case 'blame':
       onBlame(context, message.evidence);
       break;
@@ -269,13 +272,12 @@ function onRunning(context: Context, received: Received): void {
 /** An ended session takes evidence, and a completed one helps those who missed the result. */
 function onEnded(context: Context, { author, message }: Received): void {
   const { phase } = context.state;
-  if (phase === 'ready') throw new BzzzError('BAD_MESSAGE', 'the session has not started');
-  if (message.kind === 'result') acceptResult(context, message.record);
-  else if (message.kind === 'blame') onBlame(context, message.evidence);
-  else if (asksForResult(message.kind)) {
-    tellResult(context, [author]);
-  }
+  if (phase === 'ready') throw notStarted();
+  if (message.kind === 'blame') onBlame(context, message.evidence);
+  else if (asksForResult(message.kind)) tellResult(context, [author]);
 }
+
+const notStarted = (): BzzzError => new BzzzError('BAD_MESSAGE', 'the session has not started');
 
 /** Whether a driver that sends this to an ended session missed its end. */
 export const asksForResult = (kind: SigningMessage['kind']): boolean =>

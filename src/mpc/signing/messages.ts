@@ -1,6 +1,7 @@
 /**
  * What the parties of a signing session say to each other. Each message is one signed envelope; its
- * domain contains the cluster and its payload the session, so it means nothing anywhere else.
+ * domain contains the cluster and its payload the session, so it means nothing anywhere else. Only
+ * a result travels as it is: its record is signed already.
  *
  * No message names its own author: the envelope does. A party's index is looked up from the key by
  * that author and never read from a message.
@@ -100,12 +101,6 @@ const message = z.discriminatedUnion('kind', [
     attempt: hash,
     share: element,
   }),
-  /** A sealed result record; it proves itself, whoever brings it. */
-  z.strictObject({
-    kind: z.literal('result'),
-    ...base,
-    record: upTo(LIMITS.candidateBytes),
-  }),
   /** Evidence against a party; whoever receives it judges for itself. */
   z.strictObject({ kind: z.literal('blame'), ...base, evidence }),
   /** Holder to all: I will not sign this. */
@@ -165,6 +160,19 @@ export const shortRefusal = ({ code, rule, reason }: Refusal): Refusal => ({
   ...(rule === undefined ? {} : { rule: rule.slice(0, RULE_CHARACTERS) }),
   ...(reason === undefined ? {} : { reason: shortReason(reason) }),
 });
+
+const packedResult = z.strictObject({ result: upTo(LIMITS.candidateBytes) });
+/** CBOR of a map of one; no envelope begins with it. */
+const PACKED = 0xa1;
+
+/** A sealed result record on its way; it proves itself, whoever brings it. */
+export const packResult = (record: Uint8Array): Uint8Array => encode({ result: record });
+
+/** @returns the record; undefined for a signed message. @throws BAD_MESSAGE. */
+export const unpackResult = (message: Uint8Array): Uint8Array | undefined =>
+  message[0] === PACKED
+    ? decode('result on its way', packedResult, message, LIMITS.sessionMessageBytes).result
+    : undefined;
 
 /** A reason that is short enough for a message. */
 export const shortReason = (reason: string): string => reason.slice(0, REASON_CHARACTERS);

@@ -1,7 +1,7 @@
 /**
  * A signer's second round and what comes of it: shares, and the signature they sum up to. RFC 9591
- * §5.2 and §5.3. Every signer gets every share unless the driver is done before, so any of them can
- * finish.
+ * §5.2 and §5.3. Every signer gets every share unless the driver is done in a moment, so any of
+ * them can finish.
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
@@ -10,7 +10,7 @@ import { BzzzError } from '../../base/errors.ts';
 import type { TakenPair } from '../nonces/types.ts';
 import type { NonceCommitment } from '../suites/types.ts';
 import { noteProgress } from './commit.ts';
-import { type Context, canSign, clearTimer, event, resend, send, setTimer } from './draft.ts';
+import { type Context, canSign, clearTimer, event, send, setTimer } from './draft.ts';
 import { accuse } from './evidence.ts';
 import { releaseSignature } from './finish.ts';
 import type { MessageOf, PackageMessage, Received } from './messages.ts';
@@ -138,26 +138,30 @@ function signShare(context: Context, attempt: Attempt, entry: TakenPair): void {
   const bytes = deps.suite.signShare(key, share, entry.nonces, attempt.members, message);
   context.effects.push({ type: 'released' });
   const { driver } = attempt.slot;
-  const signers = attempt.members.map(({ author }) => author);
   // A driver that can seal the result needs no other signer, as long as it goes on.
-  const alone = driver !== deps.self && state.session.holders.has(driver);
-  const body = { kind: 'share', attempt: idBytes(attempt.id), share: bytes } as const;
-  const envelope = send(context, alone ? [driver] : [...signers, driver], body);
+  const alone = state.session.holders.has(driver);
+  if (!alone) tellShare(context, [...signersOf(attempt), driver], attempt.id, bytes);
+  else if (driver !== deps.self) tellShare(context, [driver], attempt.id, bytes);
   if (alone) setTimer(context, shareTimer(attempt.id), deps.timing.exchangeMs);
   event(context, 'share', { attempt: attempt.id });
-  addShare(context, attempt.id, own.index, { share: bytes, envelope });
+  addShare(context, attempt.id, own.index, { share: bytes });
 }
 
-/** Timer of a signer whose driver said nothing since: the other signers get its share too. */
+function tellShare(context: Context, to: readonly PeerId[], id: string, share: Uint8Array): void {
+  send(context, to, { kind: 'share', attempt: idBytes(id), share });
+}
+
+/** Timer of a signer that saw no result since: the other signers get its share too. */
 export function onShareTimer(context: Context, id: string): void {
   const attempt = context.state.attempts.get(id);
   const own = attempt?.members.find(({ author }) => author === context.deps.self);
   const signed = attempt?.shares.get(own?.index ?? 0);
   if (attempt === undefined || attempt.failed || signed === undefined) return;
-  const signers = attempt.members.map(({ author }) => author);
-  const others = signers.filter((peer) => peer !== attempt.slot.driver);
-  resend(context, others, signed.envelope);
+  const others = signersOf(attempt).filter((peer) => peer !== attempt.slot.driver);
+  tellShare(context, others, id, signed.share);
 }
+
+const signersOf = ({ members }: Attempt): readonly PeerId[] => members.map(({ author }) => author);
 
 const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>
   equalBytes(a.hiding, b.hiding) && equalBytes(a.binding, b.binding);
@@ -226,10 +230,11 @@ function addShare(context: Context, id: string, index: number, signed: SignedSha
  * Who aggregates, in order: the driver if it is a holder, then the signers. A proposer that holds
  * no share cannot seal a result, so it leaves this to the signers.
  */
-function finishers({ state }: Context, { slot, members }: Attempt): readonly PeerId[] {
-  const signers = members.map(({ author }) => author);
-  if (!state.session.holders.has(slot.driver)) return signers;
-  return [slot.driver, ...signers.filter((peer) => peer !== slot.driver)];
+function finishers({ state }: Context, attempt: Attempt): readonly PeerId[] {
+  const signers = signersOf(attempt);
+  const { driver } = attempt.slot;
+  if (!state.session.holders.has(driver)) return signers;
+  return [driver, ...signers.filter((peer) => peer !== driver)];
 }
 
 /** Prefixes of the timers of {@link onShareTimer} and {@link onAggregateTimer}; an id follows. */

@@ -85,10 +85,13 @@ export interface SignedCommitment extends Commitment {
   readonly envelope: Uint8Array;
 }
 
-/** A signature share as its author signed it. Not checked alone until an aggregate fails. */
+/**
+ * A signature share. Not checked alone until an aggregate fails.
+ * @property envelope as its author signed it; absent for this party's own.
+ */
 export interface SignedShare {
   readonly share: Uint8Array;
-  readonly envelope: Uint8Array;
+  readonly envelope?: Uint8Array;
 }
 
 /** A package that this party drives or signs, and the shares that came for it. */

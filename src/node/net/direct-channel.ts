@@ -71,7 +71,7 @@ const STEADY_MS = 2_000;
 const YIELD_MS = 300;
 const LINKS = 4;
 /** An acknowledgement waits so long, in ms, for a frame that it can travel with. */
-const ACK_MS = 10;
+const ACK_MS = 40;
 /** And for so many frames: the sender's queue must not fill up meanwhile. */
 const ACK_FRAMES = 32;
 /** Frames up to this size together are one write. */
@@ -229,11 +229,11 @@ export class DirectChannel {
     if (this.#current === undefined && this.#failures === 0) this.#schedule(0);
   }
 
-  /** What is sent in one go is written in one go. */
+  /** What is sent in one go is written in one go: also what promises that are settled lead to. */
   #pumpSoon(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    queueMicrotask(() => {
+    process.nextTick(() => {
       this.#pumping = false;
       this.#pump();
     });

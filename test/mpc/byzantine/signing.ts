@@ -9,12 +9,13 @@ import {
   type Draftable,
   type MessageOf,
   type PackageMessage,
+  packResult,
   type SigningMessage,
   signingDomain,
 } from '../../../src/mpc/signing/messages.ts';
 import { packageId } from '../../../src/mpc/signing/package.ts';
 import type { SealedProposal, SignProposal } from '../../../src/mpc/types.ts';
-import { CLUSTER, type Net, peer, type Wire } from '../signing/net.ts';
+import { CLUSTER, type Heard, type Net, peer, type Wire } from '../signing/net.ts';
 import { Pools } from '../signing/pools.ts';
 import { realNet, signerOf } from '../signing/real-net.ts';
 import { BAD_POINTS, BAD_SCALARS } from './dealt.ts';
@@ -55,8 +56,7 @@ function expectSound({ net, all, sealed }: Scene, liar?: PeerId): void {
   expect([...new Set(named)]).toEqual(liar === undefined ? [] : [liar]);
 }
 
-const isPackage = (m: SigningMessage): m is PackageMessage =>
-  m.kind === 'package' || m.kind === 'pooled';
+const isPackage = (m: Heard): m is PackageMessage => m.kind === 'package' || m.kind === 'pooled';
 
 /** A message without what its session adds. */
 const bare = <M extends SigningMessage>({ v: _v, sid: _sid, ...body }: M) => body;
@@ -73,7 +73,7 @@ const lies =
   (
     net: Net,
     liar: PeerId,
-    change: (m: SigningMessage, to: PeerId) => readonly Draftable[] | undefined,
+    change: (m: Heard, to: PeerId) => readonly Draftable[] | undefined,
   ): Wire =>
   ({ from, to, sid, envelope, message: m }) => {
     const bodies = from === liar ? change(m, to) : undefined;
@@ -176,7 +176,7 @@ attack('wrongShare', SIGNING, (protocol, size) => {
 function sharesByPoint(net: Net, packages: ReadonlyMap<string, PackageMessage>) {
   const found = new Map<string, Set<string>>();
   for (const { from, sid, envelope } of net.sent) {
-    const { message: m } = net.open(sid, envelope);
+    const m = net.heard(sid, envelope);
     const shown = m.kind === 'share' ? packages.get(toHex(m.attempt)) : undefined;
     if (m.kind !== 'share' || shown === undefined) continue;
     const own =
@@ -214,9 +214,9 @@ attack('ros', SIGNING, (protocol, size) => {
   net.wire = (sent) => {
     const copies = lying(sent);
     for (const { envelope } of copies) {
-      const received = net.open(sent.sid, envelope);
-      const { message: m } = received;
-      if (isPackage(m)) packages.set(packageId({ ...received, message: m }), m);
+      const m = net.heard(sent.sid, envelope);
+      if (!isPackage(m)) continue;
+      packages.set(packageId({ ...net.open(sent.sid, envelope), message: m }), m);
     }
     return copies;
   };
@@ -333,7 +333,7 @@ attack('output', SIGNING, (protocol, size) => {
   );
   net.beginAll(sealed, message, 0);
   net.at(0, () => {
-    const envelope = net.seal(peer(2), sealed.sid, { kind: 'result', record });
+    const envelope = packResult(record);
     for (const to of all) {
       if (to === peer(2)) continue;
       net.inject(peer(2), to, sealed.sid, envelope);

@@ -63,8 +63,7 @@ const signing = (change: Partial<SignProposal> = {}): SignProposal => {
 };
 const tokenFor = (sealed: SealedProposal, peerId: PeerId, signer = evil) => {
   const index = key.parties.find((party) => party.peerId === peerId)?.index ?? 1;
-  const seat = { peerId, index, role: 'persistent' as const };
-  return { peerId, token: sealToken(clusterId, sealed.sid, seat, 10_000, { signer, random }) };
+  return sealToken(clusterId, sealed.sid, [{ peerId, index }], 10_000, { signer, random });
 };
 const propose = async (
   proposal: Proposal,
@@ -74,7 +73,7 @@ const propose = async (
   const sealed = sealProposal(proposal, signer);
   const body = wire.propose({
     proposal: sealed.envelope,
-    tokens: [tokenFor(sealed, victim)],
+    token: tokenFor(sealed, victim),
     message,
     ...parts,
   });
@@ -125,39 +124,37 @@ describe('a member that breaks the rules', () => {
   it('cannot bring a proposal of others, nor a stolen or missing token', async () => {
     const proposer = cluster.node(0).signer;
     const real = sealProposal(signing({ proposer: proposer.peerId }), proposer);
-    const frame = (tokens: { peerId: PeerId; token: Uint8Array }[]) =>
-      wire.propose({ proposal: real.envelope, tokens, message });
-    const good = [tokenFor(real, victim, proposer)];
+    const frame = (token: Uint8Array) => wire.propose({ proposal: real.envelope, token, message });
+    const good = tokenFor(real, victim, proposer);
     // evil is no party: what it brings is refused although everything in it is genuine.
     const brought = wire.readAnswer(await direct.request(victim, TOPICS.propose, frame(good)));
     expect(brought).toMatchObject({ code: 'UNAUTHORISED' });
     const inside = cluster.node(0).deps.direct;
     const next = () => sealProposal(signing({ proposer: proposer.peerId }), proposer);
-    const ask = async (
-      tokens: (sealed: SealedProposal) => { peerId: PeerId; token: Uint8Array }[],
-    ) => {
+    const ask = async (token: (sealed: SealedProposal) => Uint8Array) => {
       const sealed = next();
-      const body = wire.propose({ proposal: sealed.envelope, tokens: tokens(sealed), message });
+      const body = wire.propose({ proposal: sealed.envelope, token: token(sealed), message });
       return wire.readAnswer(await inside.request(victim, TOPICS.propose, body));
     };
-    expect(await ask(() => [])).toMatchObject({ code: 'UNAUTHORISED' });
+    const nobody = (sealed: SealedProposal) =>
+      sealToken(clusterId, sealed.sid, [], 10_000, { signer: proposer, random });
+    expect(await ask(nobody)).toMatchObject({ code: 'UNAUTHORISED' });
+    expect(await ask(() => new Uint8Array())).toMatchObject({ code: 'BAD_MESSAGE' });
     expect(await ask(() => good)).toMatchObject({ code: 'BAD_MESSAGE' });
-    expect(await ask((sealed) => [tokenFor(sealed, victim)])).toMatchObject({
-      code: 'BAD_MESSAGE',
-    });
+    expect(await ask((sealed) => tokenFor(sealed, victim))).toMatchObject({ code: 'BAD_MESSAGE' });
     const other = cluster.node(2).peerId;
-    expect(
-      await ask((sealed) => [{ peerId: victim, token: tokenFor(sealed, other, proposer).token }]),
-    ).toMatchObject({ code: 'UNAUTHORISED' });
+    expect(await ask((sealed) => tokenFor(sealed, other, proposer))).toMatchObject({
+      code: 'UNAUTHORISED',
+    });
     expect(live()).toEqual([0, 0, 0]);
   });
 
   it('S2: a message that is not the one that was hashed is refused', async () => {
     const proposer = cluster.node(0).signer;
     const sealed = sealProposal(signing({ proposer: proposer.peerId }), proposer);
-    const tokens = [tokenFor(sealed, victim, proposer)];
+    const token = tokenFor(sealed, victim, proposer);
     for (const swapped of [utf8Bytes('another'), null]) {
-      const body = wire.propose({ proposal: sealed.envelope, tokens, message: swapped });
+      const body = wire.propose({ proposal: sealed.envelope, token, message: swapped });
       const answer = await cluster.node(0).deps.direct.request(victim, TOPICS.propose, body);
       expect(['BAD_MESSAGE', 'CONFLICT']).toContain(wire.readAnswer(answer)?.code);
     }
@@ -169,7 +166,7 @@ describe('a member that breaks the rules', () => {
     const sealed = sealProposal(proposal, evil);
     const body = wire.propose({
       proposal: sealed.envelope,
-      tokens: [tokenFor(sealed, victim)],
+      token: tokenFor(sealed, victim),
       message,
     });
     const ask = async () =>

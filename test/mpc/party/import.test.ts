@@ -211,12 +211,9 @@ describe('a key from elsewhere', () => {
     };
     const sealed = sealProposal(proposal, evil.signer);
     const victim = proposal.parties[0]!;
-    const token = sealToken(clusterId, sealed.sid, victim, 10_000, { signer: evil.signer, random });
-    const body = wire.propose({
-      proposal: sealed.envelope,
-      tokens: [{ peerId: victim.peerId, token }],
-      message: null,
-    });
+    const deps = { signer: evil.signer, random };
+    const token = sealToken(clusterId, sealed.sid, [victim], 10_000, deps);
+    const body = wire.propose({ proposal: sealed.envelope, token, message: null });
     const answer = await evil.deps.direct.request(victim.peerId, TOPICS.propose, body);
     expect(wire.readAnswer(answer)).toMatchObject({
       code: 'REFUSED_BY_POLICY',

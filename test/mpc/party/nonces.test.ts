@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../../src/base/envelope.ts';
 import { wire } from '../../../src/mpc/party/wire.ts';
-import { openAny } from '../../../src/mpc/signing/messages.ts';
+import { openAny, unpackResult } from '../../../src/mpc/signing/messages.ts';
 import type { KeyInfo } from '../../../src/mpc/types.ts';
 import { clusterId, forever, TestCluster, type TestNode, until } from './cluster.ts';
 
@@ -39,7 +39,7 @@ async function kindsOf(node: TestNode, text: string): Promise<readonly string[]>
     const isMessage = topic === 'mpc/msg';
     if (!isMessage && topic !== 'mpc/propose') return [];
     const envelope = isMessage ? wire.readMessage(body).envelope : wire.readPropose(body).first;
-    if (envelope === null) return [];
+    if (envelope === null || unpackResult(envelope) !== undefined) return [];
     const { message } = openAny(envelope, { clusterId, open: openEnvelope });
     return message.sid === sessionId ? [message.kind] : [];
   });

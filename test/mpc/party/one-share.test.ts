@@ -178,6 +178,11 @@ describe.each([
   it('one commitment that two drivers, two attempts and two sessions present', async () => {
     await setUp(suite, t, n);
     const drivers = cluster.nodes.slice(0, 2) as [TestNode, TestNode];
+    // Packages of commitments that were exchanged ahead are the ones that can be presented twice.
+    for (const driver of drivers) {
+      await burst(driver, 1);
+      await until('a pool', () => driver.party.readySignatures('main') >= 4);
+    }
     let forged = 0;
     const sids: Received['message']['sid'][] = [];
     cluster.net.tamper = (frame) => {

@@ -9,8 +9,9 @@ import type {
   Term,
 } from '../../../src/base/brands.ts';
 import { sha256, utf8Bytes } from '../../../src/base/bytes.ts';
+import { LIMITS } from '../../../src/base/limits.ts';
 import type { Signer } from '../../../src/base/ports.ts';
-import { openToken, sealToken, TokenLedger } from '../../../src/mpc/join-token.ts';
+import { openToken, sealToken, TOKEN_BYTES, TokenLedger } from '../../../src/mpc/join-token.ts';
 import { checkKeygen, checkSigning, type PolicyContext } from '../../../src/mpc/policy/policy.ts';
 import { requestIdOf } from '../../../src/mpc/result.ts';
 import type { KeygenProposal, KeyInfo, Party, SignProposal } from '../../../src/mpc/types.ts';
@@ -226,7 +227,7 @@ describe('join token', () => {
   const sid = '07'.repeat(32) as SessionId;
   const random = testRandom('token');
   const make = (party: Party, signer = signers[1]!, id = sid) =>
-    sealToken(clusterId, id, party, 1_000, { signer, random });
+    sealToken(clusterId, id, [party], 1_000, { signer, random });
   const expected = (party: Party) => ({ clusterId, sid, proposer: peers[1]!, party });
   const reason = (text: string) =>
     expect.objectContaining({ details: expect.objectContaining({ reason: text }) });
@@ -234,7 +235,9 @@ describe('join token', () => {
 
   it('R29: is bound to session, proposer, peer and seat, each refused with its reason', () => {
     const [one, two] = keygen.parties as [Party, Party];
-    expect(openToken(make(one), expected(one))).toMatchObject({ sid, index: 1 });
+    expect(openToken(make(one), expected(one))).toMatchObject({ sid });
+    const both = sealToken(clusterId, sid, [one, two], 1_000, { signer: signers[1]!, random });
+    for (const seat of [one, two]) expect(openToken(both, expected(seat))).toMatchObject({ sid });
     expect(() => openToken(make(two), expected(one))).toThrow(reason('wrong-peer'));
     expect(() => openToken(make({ ...one, index: 2 }), expected(one))).toThrow(
       reason('wrong-peer'),
@@ -248,7 +251,9 @@ describe('join token', () => {
     );
     const elsewhere = { ...expected(one), clusterId: 'cd'.repeat(32) as ClusterId };
     expect(() => openToken(make(one), elsewhere)).toThrow(code('BAD_MESSAGE'));
-    expect(() => openToken(new Uint8Array(513), expected(one))).toThrow(code('BAD_MESSAGE'));
+    expect(() => openToken(new Uint8Array(TOKEN_BYTES + 1), expected(one))).toThrow(
+      code('BAD_MESSAGE'),
+    );
   });
 
   it('R29: serves once, also as a second token for the same seat', () => {
@@ -268,6 +273,17 @@ describe('join token', () => {
     ledger.receive(token, at(5_900));
     expect(() => ledger.redeem(token, at(6_000))).toThrow(reason('expired'));
     expect(() => ledger.redeem(token, at(5_999))).not.toThrow();
+  });
+
+  it('has room for the seats of the largest change', () => {
+    const seats = Array.from({ length: 2 * LIMITS.parties }, (_, i) => ({
+      peerId: peers[1]!,
+      index: i + 1,
+    }));
+    const token = sealToken(clusterId, sid, seats, 1_000, { signer: signers[1]!, random });
+    expect(
+      openToken(token, { ...expected(keygen.parties[0]!), party: seats.at(-1)! }),
+    ).toMatchObject({ sid });
   });
 
   it('remembers a bounded number of sessions', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '../../../src/base/brands.ts';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
 import { requestIdOf, sealResult } from '../../../src/mpc/result.ts';
-import type { MessageOf } from '../../../src/mpc/signing/messages.ts';
+import { type MessageOf, packResult } from '../../../src/mpc/signing/messages.ts';
 import { scalarBytes } from '../../support/toy-suite.ts';
 import { CLUSTER, Net, peer, toySigner, type Wire } from './net.ts';
 
@@ -57,8 +57,8 @@ describe('a wrong signature share', () => {
   it('of the proposer: the signers find it when the proposer is silent about it', () => {
     const { net, sid } = session();
     net.wire = (sent) =>
-      // It also drops the result that its own good share would give.
-      sent.from === peer(1) && sent.message.kind === 'result' ? [] : spoil(net, peer(1))(sent);
+      // Without the shares of the others it makes no result, and gives away its own one.
+      sent.to === peer(1) && isShare(sent.message) ? [] : spoil(net, peer(1))(sent);
     net.run();
     expectSound(net, sid, [peer(1)]);
   });
@@ -127,7 +127,7 @@ describe('a faulty driver', () => {
       before(n, id, input);
       if (id !== peer(1) || input.type !== 'message') return;
       const [sid] = [...n.node(id).sessions.keys()];
-      if (sid !== undefined && isCommitment(n.open(sid, input.envelope).message)) {
+      if (sid !== undefined && isCommitment(n.heard(sid, input.envelope))) {
         if (!found.has(input.from)) found.set(input.from, input.envelope);
       }
     };
@@ -135,7 +135,7 @@ describe('a faulty driver', () => {
   };
   const sharesOf = (net: Net, from: PeerId) => {
     const sent = net.sent.filter((one) => one.from === from);
-    const shares = sent.map(({ sid, envelope }) => net.open(sid, envelope).message).filter(isShare);
+    const shares = sent.map(({ sid, envelope }) => net.heard(sid, envelope)).filter(isShare);
     return new Set(shares.map(({ share }) => Buffer.from(share).toString('hex')));
   };
 
@@ -401,7 +401,7 @@ describe('a faulty holder', () => {
       },
       toySigner(peer(2)),
     );
-    net.inject(peer(2), peer(3), sid, net.seal(peer(2), sid, { kind: 'result', record }));
+    net.inject(peer(2), peer(3), sid, packResult(record));
     expect(net.outcomes(peer(3), sid)).toEqual([]);
     expect(net.machine(peer(3), sid).ignored.at(-1)?.reason).toContain('not valid');
   });

@@ -27,6 +27,7 @@ import {
   openMessage,
   type SigningMessage,
   sealMessage,
+  unpackResult,
 } from '../../../src/mpc/signing/messages.ts';
 import { SIGNING_TIMING } from '../../../src/mpc/signing/timing.ts';
 import type {
@@ -121,13 +122,16 @@ export function toyKey(threshold: number, n: number, suite: Suite): DealtKey {
   return { key: keyInfo(threshold, n, suite, dealt), shares };
 }
 
+/** A message, or the result that travels as it is. */
+export type Heard = SigningMessage | { readonly kind: 'result'; readonly record: Uint8Array };
+
 /** Who gets which message of a sender; what a faulty party or network does. */
 export type Wire = (sent: {
   readonly from: PeerId;
   readonly to: PeerId;
   readonly sid: SessionId;
   readonly envelope: Uint8Array;
-  readonly message: SigningMessage;
+  readonly message: Heard;
   readonly now: number;
 }) => readonly { readonly envelope: Uint8Array; readonly delayMs: number }[];
 
@@ -432,9 +436,14 @@ export class Net {
     return openMessage(sid, envelope, { clusterId: CLUSTER, open });
   }
 
+  heard(sid: SessionId, envelope: Uint8Array): Heard {
+    const record = unpackResult(envelope);
+    return record === undefined ? this.open(sid, envelope).message : { kind: 'result', record };
+  }
+
   #send(from: PeerId, to: PeerId, sid: SessionId, envelope: Uint8Array): void {
     this.sent.push({ from, to, sid, envelope });
-    const open = () => this.open(sid, envelope).message;
+    const open = () => this.heard(sid, envelope);
     const sent = { from, to, sid, envelope, now: this.now };
     const copies = this.wire({
       ...sent,

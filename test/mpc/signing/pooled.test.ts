@@ -4,6 +4,7 @@ import type { PeerId, SessionId } from '../../../src/base/brands.ts';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
 import type { PooledCommitment } from '../../../src/mpc/nonces/types.ts';
 import type { Draftable } from '../../../src/mpc/signing/messages.ts';
+import { SIGNING_TIMING } from '../../../src/mpc/signing/timing.ts';
 import { scalarBytes } from '../../support/toy-suite.ts';
 import { chance, Net, peer } from './net.ts';
 import { Pools } from './pools.ts';
@@ -16,9 +17,7 @@ function setUp(threshold = 3, n = 5) {
   const net = new Net({ threshold, n, nonces: pools.portOf });
   const sealed = net.proposal(peer(1), message);
   const kinds = (sid: SessionId = sealed.sid) => [
-    ...new Set(
-      net.sent.filter((s) => s.sid === sid).map((s) => net.open(sid, s.envelope).message.kind),
-    ),
+    ...new Set(net.sent.filter((s) => s.sid === sid).map((s) => net.heard(sid, s.envelope).kind)),
   ];
   return { net, pools, sealed, sid: sealed.sid, kinds };
 }
@@ -59,6 +58,33 @@ describe('a pooled attempt', () => {
     net.run();
     for (let i = 1; i <= n; i++) expect(net.completion(peer(i), sid).attempts).toBeLessThan(2);
     expect(kinds().sort()).toEqual(['pooled', 'result', 'share']);
+    expectClean(net, pools);
+  });
+
+  it.each([
+    [2, 3],
+    [7, 10],
+  ])('costs each other signer of %d of %d a package and a share, each holder a result', (t, n) => {
+    const { net, pools, sealed, sid } = setUp(t, n);
+    pools.issue(net, peer(1), 2);
+    net.beginAll(sealed, message, 0);
+    net.run();
+    const heard = net.sent.map(({ envelope }) => net.heard(sid, envelope).kind);
+    const count = (kind: string) => heard.filter((one) => one === kind).length;
+    expect([count('pooled'), count('share'), count('result')]).toEqual([t - 1, t - 1, n - 1]);
+    expectClean(net, pools);
+  });
+
+  it('S3: gives its share to the signers when it has none of theirs', () => {
+    const { net, pools, sealed, sid } = setUp();
+    pools.issue(net, peer(1), 2);
+    net.wire = ({ to, envelope, message: { kind } }) =>
+      to === peer(1) && kind === 'share' ? [] : [{ envelope, delayMs: 1 }];
+    net.beginAll(sealed, message, 0);
+    net.runUntil(() => net.outcomes(peer(2), sid).length > 0);
+    expect(net.completion(peer(2), sid).attempts).toBe(1);
+    expect(net.now).toBeGreaterThanOrEqual(SIGNING_TIMING.exchangeMs);
+    net.run();
     expectClean(net, pools);
   });
 
@@ -164,7 +190,7 @@ describe('N1, N2: a pair gives one share', () => {
     const body = packageOf(issued, [peer(2), peer(3), peer(4)]);
     net.inject(peer(2), peer(3), sid, net.seal(peer(2), sid, body));
     const answers = net.sent.filter(({ from, to }) => from === peer(3) && to === peer(2));
-    expect(answers.map((s) => net.open(sid, s.envelope).message.kind)).toEqual(['spent']);
+    expect(answers.map((s) => net.heard(sid, s.envelope).kind)).toEqual(['spent']);
     net.run();
     expectClean(net, pools);
   });
@@ -238,7 +264,7 @@ describe('N1, N2: a pair gives one share', () => {
       const lane = { keyId: net.dealt.key.keyId, epoch: 0 };
       const taken = stock.take(lane, peer(1), seq, new Uint8Array());
       const members = net.sent.some(({ to, envelope }) => {
-        const sent = net.open(sid, envelope).message;
+        const sent = net.heard(sid, envelope);
         return to === author && sent.kind === 'pooled';
       });
       if (members) expect(taken.found).not.toBe('pair');

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { SessionId } from '../../../src/base/brands.ts';
 import { toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { chooseResult } from '../../../src/mpc/result.ts';
+import { packResult } from '../../../src/mpc/signing/messages.ts';
 import { CLUSTER, chance, Net, peer, toyOpen } from './net.ts';
 
 const message = utf8Bytes('asked twice');
@@ -108,7 +109,7 @@ describe('a session that stands back', () => {
     net.run(5_000);
     const asked = net.sent
       .slice(before)
-      .filter(({ sid, envelope }) => net.open(sid, envelope).message.kind === 'commitRequest');
+      .filter(({ sid, envelope }) => net.heard(sid, envelope).kind === 'commitRequest');
     expect(new Set(asked.map(({ sid }) => sid))).toEqual(new Set([low.sid]));
     const { proposer } = low.proposal;
     for (const one of ALL) {
@@ -138,7 +139,7 @@ describe('a session that stands back', () => {
     net.run(100);
     const kinds = net.sent
       .filter(({ from }) => from === peer(1))
-      .map(({ sid, envelope }) => net.open(sid, envelope).message.kind);
+      .map(({ sid, envelope }) => net.heard(sid, envelope).kind);
     expect(kinds).toContain('package');
     expect(kinds).not.toContain('share');
   });
@@ -176,7 +177,7 @@ describe('a request that has a result', () => {
     const kinds = net.sent
       .slice(sentBefore)
       .filter(({ from }) => from === peer(2))
-      .map(({ sid, envelope }) => net.open(sid, envelope).message.kind);
+      .map(({ sid, envelope }) => net.heard(sid, envelope).kind);
     expect(kinds).toEqual(['result']);
   });
 
@@ -224,7 +225,7 @@ describe('a result that comes late', () => {
     net.run();
     expect(net.outcomes(peer(5), sealed.sid).map(({ state }) => state)).toEqual([end]);
     const { record } = net.completion(peer(1), sealed.sid);
-    const late = net.seal(peer(2), sealed.sid, { kind: 'result', record });
+    const late = packResult(record);
     net.inject(peer(2), peer(5), sealed.sid, late);
     expect(net.outcomes(peer(5), sealed.sid).map(({ state }) => state)).toEqual([end, 'completed']);
     // Once more changes nothing.
