@@ -20,6 +20,17 @@ export function onHeard({ event }: OpenedEvent, registry: SessionRegistry): void
   }
 }
 
+/**
+ * Of a session that this node never heard of only the key counts: without the proposal, which its
+ * proposer alone tells, an onlooker would stay with the epoch before.
+ */
+export function onMissed({ event }: OpenedEvent, registry: SessionRegistry): void {
+  const { author, data } = event;
+  const isMember = registry.deps.roster().standing(author) === 'member';
+  if (data.keyId === undefined || !isMember) return;
+  registry.background('learn key', registry.certificates.pull(author));
+}
+
 /** Whether the end of a session tells of a key, or an epoch, that is not known here. */
 function tellsOfKey(sid: SessionId, keyId: KeyId | undefined, { deps }: SessionRegistry): boolean {
   if (keyId === undefined) return false;

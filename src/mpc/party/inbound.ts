@@ -152,11 +152,14 @@ export class Inbound {
     if (first !== null && !this.#isKnown(sealed.sid)) {
       if (await takeTold(sealed, body, first, this.#registry)) return;
     }
+    const { sid } = sealed;
+    // It is heard as soon as the session is open, while that is written down.
+    if (first !== null) this.#early.add(sid, { from, envelope: first });
     try {
       await this.#accept(from, sealed, body);
     } finally {
       // A session that is over has an answer for a driver that missed its end.
-      if (first !== null) await this.#onMessage(from, sealed.sid, first);
+      for (const each of this.takeEarly(sid)) await this.#onMessage(each.from, sid, each.envelope);
     }
   }
 
@@ -185,7 +188,7 @@ export class Inbound {
     const over = known !== undefined && isTerminal(known.view.state);
     const refused = known?.view.parties.get(this.#registry.self) === 'refused';
     const restarted = known?.taking === true && !isSigning(sealed);
-    if (over || refused || restarted || (await sessions.refusal(sealed.sid)) !== undefined) {
+    if (over || refused || restarted || sessions.hasRefused(sealed.sid)) {
       const why = over
         ? 'it is over'
         : refused

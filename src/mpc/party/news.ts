@@ -33,6 +33,8 @@ export interface NewsDeps extends PartyDeps {
   readonly clusterId: ClusterId;
   /** An event of another node that was new here. */
   readonly heard: (opened: OpenedEvent) => void;
+  /** An event of a session whose proposal did not come here. */
+  readonly missed: (opened: OpenedEvent) => void;
   /** A session that this node looks on at. */
   readonly watching: (sealed: SealedProposal) => void;
 }
@@ -158,8 +160,9 @@ export class SessionNewsService {
   }
 
   async #onEvent(bytes: Uint8Array): Promise<void> {
-    const { clusterId, sessions, heard } = this.#deps;
+    const { clusterId, sessions, heard, missed } = this.#deps;
     const opened = openEvent(bytes, clusterId);
     if (await sessions.hear(opened)) heard(opened);
+    else if (sessions.get(opened.event.sid) === undefined) missed(opened);
   }
 }

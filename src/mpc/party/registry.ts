@@ -18,6 +18,7 @@ import type { OldEpoch } from '../reshare/dealing.ts';
 import type { VerifiedResult } from '../result.ts';
 import type { EventData, EventKind } from '../sessions/events.ts';
 import { isKeygen, isReshare } from '../sessions/proposal.ts';
+import type { RememberOptions } from '../sessions/store.ts';
 import type { SigningStart } from '../signing/types.ts';
 import type {
   DealtProposal,
@@ -34,7 +35,7 @@ import { CertificateExchange } from './certificate-exchange.ts';
 import { DealtSession } from './dealt-session.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Gatherings } from './gatherings.ts';
-import { onHeard } from './heard.ts';
+import { onHeard, onMissed } from './heard.ts';
 import { ImportDesk } from './import-desk.ts';
 import { Inbound } from './inbound.ts';
 import { KeygenSession } from './keygen-session.ts';
@@ -118,6 +119,7 @@ export class SessionRegistry implements SigningHost {
       ...deps,
       clusterId: this.clusterId,
       heard: (opened) => onHeard(opened, this),
+      missed: (opened) => onMissed(opened, this),
       watching: (sealed) => this.#watch.onlook(sealed),
     });
     this.#admission = {
@@ -283,7 +285,18 @@ export class SessionRegistry implements SigningHost {
     told: readonly PeerId[],
   ): Promise<SigningSession> {
     const session = new SigningSession(this, start, body, told);
-    await this.#open(session, start.key.threshold, { taking: true, sync: false });
+    const options = { taking: true, sync: false };
+    const remembered = this.#remember(session, start.key.threshold, options);
+    // It works while that is written, and says nothing before.
+    this.#begin(session);
+    try {
+      await remembered;
+    } catch (error) {
+      this.#openings.end(session.sid);
+      this.#arbitration.step('ended', session.sealed);
+      throw error;
+    }
+    if (!this.#closed) session.release();
     return session;
   }
 
@@ -422,25 +435,25 @@ export class SessionRegistry implements SigningHost {
 
   // -- housekeeping
 
-  async #open(
-    session: AnySession,
-    needed: number,
-    options: { readonly taking: boolean; readonly sync: boolean },
-  ): Promise<void> {
+  async #open(session: AnySession, needed: number, options: RememberOptions): Promise<void> {
+    await this.#remember(session, needed, options);
+    if (this.#closed) session.close();
+    else this.#begin(session);
+  }
+
+  async #remember(session: AnySession, needed: number, options: RememberOptions): Promise<void> {
     const { sid, sealed, parties } = session;
     // In the map before the first await: it holds the key's name, and a second proposal finds it.
     this.#live.set(sid, session);
     this.meter.begin(sid);
     try {
-      // Before it starts: of what it has signed, a party that forgets it would be blamed.
+      // Before it speaks: of what it has signed, a party that forgets it would be blamed.
       await this.deps.sessions.remember(sealed, parties, needed, options);
     } catch (error) {
       session.close();
       this.#live.delete(sid);
       throw error;
     }
-    if (this.#closed) session.close();
-    else this.#begin(session);
   }
 
   #begin(session: AnySession): void {

@@ -49,6 +49,8 @@ export class SigningSession extends Session<Signing> {
   /** Who has the proposal; the others get it with the first message for them. */
   readonly #told: Set<PeerId>;
   readonly #approval: Approval | undefined;
+  /** What waits for `release`; undefined behind it. */
+  #held: (() => void)[] | undefined = [];
   #share: KeyShare | undefined;
 
   /**
@@ -82,6 +84,13 @@ export class SigningSession extends Session<Signing> {
       this.#host.say(this.sid, 'note', { what: 'waiting' });
     }
     super.start();
+  }
+
+  /** The session outlives this process: what was said of it leaves now, in its order. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const leave of held) leave();
   }
 
   /**
@@ -156,7 +165,10 @@ export class SigningSession extends Session<Signing> {
     switch (effect.type) {
       case 'signOwn': {
         const { attempt } = effect;
-        return this.#host.deps.nextTurn().then(() => ({ type: 'signOwn', attempt }));
+        const { nextTurn } = this.#host.deps;
+        return this.#released()
+          .then(nextTurn)
+          .then(() => ({ type: 'signOwn', attempt }));
       }
       case 'released':
         this.#host.released(this);
@@ -182,7 +194,16 @@ export class SigningSession extends Session<Signing> {
     for (const peer of to) this.#bring(peer, envelope);
   }
 
+  #released(): Promise<void> {
+    const held = this.#held;
+    return held === undefined ? Promise.resolve() : new Promise((resolve) => held.push(resolve));
+  }
+
   #bring(peer: PeerId, envelope: Uint8Array | null): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.#bring(peer, envelope));
+      return;
+    }
     if (!this.#told.has(peer)) {
       this.#told.add(peer);
       this.#host.background('propose', this.#host.propose(this, peer, envelope));

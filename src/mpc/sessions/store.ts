@@ -58,10 +58,23 @@ interface Entry {
 /** The last place of every chain is kept for its end. */
 const NOTES_PER_AUTHOR = LIMITS.sessionEventsPerAuthor - 8;
 
+/**
+ * How a session is remembered.
+ * @property taking whether this node takes part.
+ * @property sync durable before it resolves: the promise never to join it a second time.
+ * @property evidence it is completed, see `SessionStore.prove`.
+ */
+export interface RememberOptions {
+  readonly taking: boolean;
+  readonly sync: boolean;
+  readonly evidence?: boolean;
+}
+
 /** Chains and records of sessions. Its owner serialises the calls of one session. */
 export class SessionStore {
   readonly #deps: SessionStoreDeps;
   readonly #entries = new Map<SessionId, Entry>();
+  readonly #refused = new Set<SessionId>();
 
   private constructor(deps: SessionStoreDeps) {
     this.#deps = deps;
@@ -81,6 +94,7 @@ export class SessionStore {
     for await (const [key, bytes] of deps.kv.entries('e/')) {
       store.#tryLoad(key, () => store.#insert(openEvent(bytes, deps.clusterId)));
     }
+    for await (const [key] of deps.kv.entries('r/')) store.#refused.add(key.slice(2) as SessionId);
     await store.#mend();
     return store;
   }
@@ -112,14 +126,12 @@ export class SessionStore {
   /**
    * Remembers a session. The first time counts; `taking` is set when either call says so.
    * @param needed how many parties make it ready.
-   * @param options.sync durable before it resolves: the promise never to join it a second time.
-   * @param options.evidence it is completed, see {@link prove}.
    */
   async remember(
     sealed: SealedProposal,
     parties: readonly PeerId[],
     needed: number,
-    options: { readonly taking: boolean; readonly sync: boolean; readonly evidence?: boolean },
+    options: RememberOptions,
   ): Promise<void> {
     const { sid } = sealed;
     const before = this.#entries.get(sid);
@@ -198,7 +210,13 @@ export class SessionStore {
 
   /** Durable before it resolves. */
   async putRefusal(sid: SessionId, refusal: Uint8Array): Promise<void> {
+    this.#refused.add(sid);
     await this.#deps.kv.put(`r/${sid}`, refusal, { sync: true });
+  }
+
+  /** Whether a refusal was put; every proposal asks for that. */
+  hasRefused(sid: SessionId): boolean {
+    return this.#refused.has(sid);
   }
 
   refusal(sid: SessionId): Promise<Uint8Array | undefined> {

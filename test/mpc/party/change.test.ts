@@ -70,6 +70,16 @@ describe('a refresh', () => {
     ]);
   });
 
+  it('is known to a node that its proposer could not tell of it', async () => {
+    const nodes = await start(4);
+    const [a, b, c, d] = nodes as [TestNode, TestNode, TestNode, TestNode];
+    await makeKey(a, 2, [a, b, c]);
+    await until('all know it', () => nodes.every((node) => node.party.keys().length === 1));
+    cluster.net.cut(a.peerId, d.peerId);
+    await change(a);
+    await until('the others told of it', () => standing(d) === 'public 1');
+  });
+
   it('K2: gives every holder a new share of the same key, and the key signs on', async () => {
     const nodes = await start(3);
     const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
