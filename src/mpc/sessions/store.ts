@@ -19,6 +19,9 @@ import type { SessionFacts, SessionView } from './fold.ts';
 import { foldAuthor, foldSession, isTerminal, PARTY_TABLE } from './fold.ts';
 import { openProposal } from './proposal.ts';
 
+/** Sessions over the limit that wait for company: to forget them costs a write. */
+const EVICTED_AT_ONCE = 32;
+
 const recordSchema = z.strictObject({
   v: z.literal(1),
   proposal: field.bytesUpTo(LIMITS.sessionMessageBytes),
@@ -153,14 +156,14 @@ export class SessionStore {
         : { ...before.record, taking: true };
     this.#set({ sealed, record, chains: before?.chains ?? new Map() });
     try {
-      await this.#deps.kv.put(`s/${sid}`, encode(record), { sync: options.sync });
+      const stored = this.#deps.kv.put(`s/${sid}`, encode(record), { sync: options.sync });
+      await Promise.all([stored, this.#evict()]);
     } catch (error) {
       // Nobody runs a session that could not be remembered, so nobody would ever end it here.
       if (before === undefined) this.#entries.delete(sid);
       else this.#set({ ...(this.#entries.get(sid) ?? before), record: before.record });
       throw error;
     }
-    await this.#evict();
   }
 
   /**
@@ -252,11 +255,11 @@ export class SessionStore {
     const { kv, signer } = this.#deps;
     const self = signer.peerId;
     const ops: KeyValueOp[] = [];
-    for (const [sid, entry] of this.#entries) {
+    for (const entry of this.#entries.values()) {
       const own = entry.chains.get(self) ?? new Map();
       const prefix = chainPrefix(own);
       const stranded = [...own.values()].flat().filter((opened) => !prefix.includes(opened));
-      for (const opened of stranded) ops.push({ type: 'del', key: `e/${sid}/${eventKey(opened)}` });
+      ops.push(...stranded.map(dropEvent));
       const kept: Chain = new Map(prefix.map((opened) => [opened.event.seq, [opened]]));
       const evidence = entry.record.evidence || foldAuthor(kept).state === 'completed';
       const chains = stranded.length === 0 ? entry.chains : new Map(entry.chains).set(self, kept);
@@ -314,17 +317,25 @@ export class SessionStore {
 
   /** Forgets the oldest sessions over the limit that ended, or that are none of this node's. */
   async #evict(): Promise<void> {
-    if (this.#entries.size <= LIMITS.sessionHistory) return;
-    for (const [sid, { record, view }] of this.#entries) {
-      if (this.#entries.size <= LIMITS.sessionHistory) return;
+    if (this.#entries.size <= LIMITS.sessionHistory + EVICTED_AT_ONCE) return;
+    const ops: KeyValueOp[] = [];
+    for (const [sid, { record, view, chains }] of this.#entries) {
+      if (this.#entries.size <= LIMITS.sessionHistory) break;
       if (record.taking && !isTerminal(view.state)) continue;
       this.#entries.delete(sid);
-      const ops: KeyValueOp[] = [{ type: 'del', key: `s/${sid}` }];
-      for await (const [key] of this.#deps.kv.entries(`e/${sid}/`)) ops.push({ type: 'del', key });
-      await this.#deps.kv.batch(ops);
+      ops.push({ type: 'del', key: `s/${sid}` });
+      for (const chain of chains.values()) {
+        for (const opened of [...chain.values()].flat()) ops.push(dropEvent(opened));
+      }
     }
+    if (ops.length > 0) await this.#deps.kv.batch(ops);
   }
 }
+
+const dropEvent = (opened: OpenedEvent): KeyValueOp => ({
+  type: 'del',
+  key: `e/${opened.event.sid}/${eventKey(opened)}`,
+});
 
 const known = ({ sealed, record, view }: Entry): KnownSession => ({
   sealed,
