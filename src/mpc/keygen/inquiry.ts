@@ -3,7 +3,7 @@
  * one, or somebody's durable refusal.
  * @module
  */
-import type { ClusterId } from '../../base/brands.ts';
+import type { ClusterId, PeerId } from '../../base/brands.ts';
 import { type Opened, openEnvelope } from '../../base/envelope.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { isDealt, openProposal, seatPeers } from '../sessions/proposal.ts';
@@ -16,12 +16,25 @@ import { refuseLate } from './refusal.ts';
 /** Says again what this party attested, and asks. */
 export function inquire(draft: Draft): void {
   const { state, effects } = draft;
-  const proposal = state.sealed.envelope;
-  const own = state.statements.get(state.index);
-  if (own !== undefined) sendParties(draft, pack('statement', own.envelope));
-  sendParties(draft, pack('inquiry', seal(draft, 'inquiry', { ...head(draft), proposal })));
+  for (const packet of question(draft)) sendParties(draft, packet);
   effects.push({ type: 'timer', name: 'inquire', ms: state.inquireMs });
   state.inquireMs = Math.min(state.inquireMs * 2, INQUIRE_MAX_MS);
+}
+
+/** A seat is there again: whoever waits for its word need not wait for the next question. */
+export function onMet(draft: Draft, peer: PeerId): void {
+  const { phase } = draft.state;
+  if (phase !== 'attested' && phase !== 'watching') return;
+  if (peer === draft.deps.self || indexOf(draft, peer) === 0) return;
+  for (const packet of question(draft)) sendTo(draft, peer, packet);
+}
+
+function question(draft: Draft): readonly Uint8Array[] {
+  const { state } = draft;
+  const own = state.statements.get(state.index);
+  const inquiry = seal(draft, 'inquiry', { ...head(draft), proposal: state.sealed.envelope });
+  const said = own === undefined ? [] : [pack('statement', own.envelope)];
+  return [...said, pack('inquiry', inquiry)];
 }
 
 /** Answers a party or the proposer with the strongest thing this party can say; or nothing yet. */

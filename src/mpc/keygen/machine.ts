@@ -37,7 +37,7 @@ import {
 } from './draft.ts';
 import { beginEcho, disagreeing, onEcho } from './echo.ts';
 import { importDealing } from './importing.ts';
-import { inquire, onInquiry } from './inquiry.ts';
+import { inquire, onInquiry, onMet } from './inquiry.ts';
 import { type PacketKind, pack, type Said, type SignedKind, unpack } from './messages.ts';
 import {
   failureOfRefusal,
@@ -177,6 +177,9 @@ function handle(draft: Draft, input: KeygenInput): void {
     case 'timer':
       if (input.name === 'phase') onDeadline(draft);
       else if (state.phase === 'attested' || state.phase === 'watching') inquire(draft);
+      return;
+    case 'met':
+      onMet(draft, input.peer);
       return;
     case 'cancel':
       onCancel(draft, input.by, input.reason);

@@ -19,7 +19,7 @@
  * keeps its share, unused, and a failure ends the session with `pending: true` until the
  * certificate arrives or another party's Refusal. That one it stores, passes on, and waits no
  * longer; but the share stays: who refuses may have attested to others, and then the certificate
- * may come yet (K4).
+ * may come yet (K4). Who waits inquires from time to time, and of a seat that it meets again.
  * @module
  */
 import type { KeyId, PeerId } from '../../base/brands.ts';
@@ -69,7 +69,9 @@ export interface Attestation {
 export type KeygenInput =
   | SessionInput
   /** A certificate that came on another way: key exchange on connect, the record store. */
-  | { readonly type: 'certificate'; readonly certificate: Uint8Array };
+  | { readonly type: 'certificate'; readonly certificate: Uint8Array }
+  /** A stream to a peer opened: what waits for its word asks at once. */
+  | { readonly type: 'met'; readonly peer: PeerId };
 
 export type KeygenOutcome =
   | {

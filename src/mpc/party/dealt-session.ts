@@ -3,6 +3,7 @@
  * What becomes of the certificate differs, see keygen-session.ts and reshare-session.ts.
  * @module
  */
+import type { PeerId } from '../../base/brands.ts';
 import { openEnvelope } from '../../base/envelope.ts';
 import { type ErrorShape, toBzzzError } from '../../base/errors.ts';
 import {
@@ -93,6 +94,11 @@ export abstract class DealtSession<P extends DealtProposal> extends Session<Deal
   /** A certificate that came on another way. */
   certify(certificate: Uint8Array): void {
     this.feed({ type: 'certificate', certificate });
+  }
+
+  /** A stream to a peer opened. */
+  met(peer: PeerId): void {
+    this.feed({ type: 'met', peer });
   }
 
   /** Ends it for good: no certificate of it can come any more, and what it holds is wiped. */

@@ -196,9 +196,10 @@ export class SessionRegistry implements SigningHost {
     this.#nonces.start();
     this.#unsubscribe.push(
       this.deps.direct.onPeer((peer, live) => {
-        if (live) return;
-        for (const session of this.live())
-          if (session instanceof SigningSession) session.gone(peer);
+        for (const session of this.live()) {
+          if (live && session instanceof DealtSession) session.met(peer);
+          else if (!live && session instanceof SigningSession) session.gone(peer);
+        }
       }),
       this.deps.keyring.onChange(() => this.#nonces.prune()),
     );

@@ -1,7 +1,7 @@
 /** SIGKILL at every step: one certificate or none, and no share of a certified key is lost. */
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../../src/base/bytes.ts';
-import { checkPending, resumeKeygen } from '../../../src/mpc/keygen/index.ts';
+import { checkPending, resumeKeygen, stepKeygen } from '../../../src/mpc/keygen/index.ts';
 import { openMessage, unpack } from '../../../src/mpc/keygen/messages.ts';
 import { toyDkg } from '../../support/toy-dkg.ts';
 import { CLUSTER, dice, expectNoKey, keyInfoOf, Network, type Node, TTL_MS } from './network.ts';
@@ -189,6 +189,25 @@ describe('what a party says after a restart', () => {
     expect(node.disk.refusal).toBeUndefined();
     expect(node.disk.share).toBeDefined();
     expect(node.pending).toBe(true);
+  });
+
+  it('attested: it asks a party that it meets again at once, and that one alone', () => {
+    const net = new Network({ threshold: 2, parties: 3, suite });
+    const node = net.node(2);
+    for (const other of [1, 3]) {
+      net.node(other).twist = (_to, packet) =>
+        ['statement', 'certificate'].includes(unpack(packet).kind) ? [] : [packet];
+    }
+    net.start().settle();
+    const { peerId } = net.node(3);
+    const { effects } = stepKeygen(node.state!, { type: 'met', peer: peerId }, node.deps);
+    const asked = effects.map((effect) =>
+      effect.type === 'send' ? [unpack(effect.envelope).kind, effect.to] : effect,
+    );
+    expect(asked).toEqual([
+      ['statement', [peerId]],
+      ['inquiry', [peerId]],
+    ]);
   });
 
   it('K4: refused by another party: it passes that refusal on, and keeps what it attested', () => {
