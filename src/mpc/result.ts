@@ -8,6 +8,7 @@
  * @module
  */
 import { z } from 'zod';
+import { BoundedMap } from '../base/bounded.ts';
 import type { ClusterId, KeyId, PeerId, RequestId, SessionId } from '../base/brands.ts';
 import {
   compareBytes,
@@ -114,14 +115,23 @@ export function openResult(
   if (envelope.length > LIMITS.candidateBytes) {
     throw new BzzzError('BAD_MESSAGE', `result: ${envelope.length} bytes`);
   }
-  const { signer, payload } = open(resultDomain(clusterId), envelope);
+  const bytes = new Uint8Array(envelope);
+  const cid = contentCid(bytes).bytes;
+  const name = `${clusterId} ${toHex(cid)}`;
+  const before = open === openEnvelope ? known.get(name) : undefined;
+  if (before !== undefined) return before;
+  const { signer, payload } = open(resultDomain(clusterId), bytes);
   const record = decode('result', schema, payload, LIMITS.candidateBytes);
   if (record.clusterId !== clusterId || requestIdOf(record) !== record.requestId) {
     throw new BzzzError('BAD_MESSAGE', 'result: the request id is not that of its contents');
   }
-  const bytes = new Uint8Array(envelope);
-  return { author: signer, record, envelope: bytes, cid: contentCid(bytes).bytes };
+  const opened = { author: signer, record, envelope: bytes, cid };
+  if (open === openEnvelope) known.set(name, opened);
+  return opened;
 }
+
+/** Opened before, by cluster and CID: session, guard and readers all look at the same result. */
+const known = new BoundedMap<string, OpenedResult>(512);
 
 /** The key and the message that a reader holds against a result. */
 export interface ResultContext {

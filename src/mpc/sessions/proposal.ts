@@ -182,7 +182,7 @@ const repairSchema = z
   .refine((p) => p.helpers.every((at, i) => i === 0 || (p.helpers[i - 1] ?? 0) < at), 'order')
   .refine((p) => !p.helpers.includes(p.lost), 'the one who lost its share cannot help');
 
-const proposalSchema: z.ZodType<Proposal> = z.union([
+const proposalSchema: z.ZodType<Proposal> = z.discriminatedUnion('kind', [
   keygenSchema,
   signSchema,
   reshareSchema,
