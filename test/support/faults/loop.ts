@@ -18,8 +18,9 @@ export interface Case {
 export interface Outcome {
   /** undefined when the session had fewer steps this time. */
   readonly fired: Fired | undefined;
-  /** `done`, or the code of the error. */
+  /** `done`, or the code of the error; and what it says. */
   readonly request: string;
+  readonly why: string;
   /** From the fault to each living holder's signature, ms. */
   readonly signed: readonly number[];
   /** The same for a signature without a fault, a moment before, ms. */
@@ -34,12 +35,20 @@ const SOON_MS = 2_000;
 const LATE_MS = 15_000;
 /** What a signature takes at most while the machine is ours, ms. */
 const CALM_PACE_MS = 400;
+/** What an earlier case left open is settled so long after everybody has come back, ms. */
+const OPEN_MS = 60_000;
 let cases = 0;
 
 /** Runs one case; what it finds broken it throws. The cluster is whole again then too. */
 export async function inject(rig: FaultRig, each: Case): Promise<Outcome> {
   try {
-    return await run(rig, each);
+    const end = performance.now() + OPEN_MS;
+    for (;;) {
+      const outcome = await run(rig, each);
+      if (outcome.fired !== undefined || outcome.request !== 'CONFLICT') return outcome;
+      if (performance.now() > end) throw new Error(`K4: a change stays open: ${outcome.why}`);
+      await sleep(1_000);
+    }
   } catch (error) {
     const { down } = rig;
     await rig.revive();
@@ -63,18 +72,19 @@ async function run(rig: FaultRig, each: Case): Promise<Outcome> {
   });
   const fired = await firing(rig, request);
   if (fired === undefined) {
-    const { code } = await request;
+    const { code, why } = await request;
     const restMs = await rest(rig, protocol, id, code);
-    return { fired, request: code, signed: [], paceMs, restMs };
+    return { fired, request: code, why, signed: [], paceMs, restMs };
   }
   const victim = rig.named(fired.name);
   const signed = await signatures(rig, protocol, victim, fired, { id, ttlMs });
   const end = (): Promise<unknown> => Promise.race([request, sleep(ttlMs + LATE_MS)]);
   await away(fault, each, victim === rig.node(0), end);
   await rig.restore(victim, fault);
-  const { code } = await request;
+  const { code, why } = await request;
   expect(asked.endedMs, `S1: ${what}: the request has ended`).toBeLessThan(ttlMs + LATE_MS);
-  return { fired, request: code, signed, paceMs, restMs: await rest(rig, protocol, id, code) };
+  const restMs = await rest(rig, protocol, id, code);
+  return { fired, request: code, why, signed, paceMs, restMs };
 }
 
 /** What the machine has time for now. */
@@ -90,14 +100,15 @@ const slowness = (paceMs: number): number => Math.min(6, Math.max(1, paceMs / CA
 interface Settled {
   /** `done`, or the code of an error. */
   readonly code: string;
+  readonly why: string;
 }
 
 const settle = (work: Promise<unknown>): Promise<Settled> =>
   work.then(
-    () => ({ code: 'done' }),
-    (error: { readonly code?: string }) => {
+    () => ({ code: 'done', why: '' }),
+    (error: { readonly code?: string; readonly message: string }) => {
       if (error.code === undefined) throw error;
-      return { code: error.code };
+      return { code: error.code, why: error.message };
     },
   );
 
@@ -213,7 +224,12 @@ async function repairAgain(rig: FaultRig, protocol: Protocol, id: string): Promi
 async function everyHolderSigns(rig: FaultRig, key: string, id: string): Promise<void> {
   const signed: Signed[] = [];
   for (const node of await holders(rig, key)) {
-    signed.push(await rig.sign(node, key, `${id}: ${node.name} still signs`, CALM_TTL_MS));
+    const made = rig.sign(node, key, `${id}: ${node.name} still signs`, CALM_TTL_MS);
+    const one = await made.catch((error: Error) => error);
+    if (!(one instanceof Error)) signed.push(one);
+    // A change that was left open may have come through since, and others hold the key.
+    else if (await holds(node, key)) throw one;
+    else return everyHolderSigns(rig, key, `${id}, once more`);
   }
   expect(signed.length).toBeGreaterThanOrEqual(thresholdOf(3));
 }
