@@ -213,8 +213,8 @@ export class SessionStore {
 
   /** Durable before it resolves. */
   async putRefusal(sid: SessionId, refusal: Uint8Array): Promise<void> {
-    this.#refused.add(sid);
     await this.#deps.kv.put(`r/${sid}`, refusal, { sync: true });
+    this.#refused.add(sid);
   }
 
   /** Whether a refusal was put; every proposal asks for that. */

@@ -229,6 +229,9 @@ describe('session store', () => {
     await store.remember(sealed, peers, 2, taking);
     await store.putRefusal(sealed.sid, Uint8Array.of(9));
     expect(synced).toEqual(['s/', 'r/']);
-    expect(await (await openStore()).refusal(sealed.sid)).toEqual(Uint8Array.of(9));
+    const again = await openStore();
+    expect(await again.refusal(sealed.sid)).toEqual(Uint8Array.of(9));
+    expect(again.hasRefused(sealed.sid)).toBe(true);
+    expect(again.hasRefused(proposal(2).sid)).toBe(false);
   });
 });
