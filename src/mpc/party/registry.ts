@@ -297,7 +297,8 @@ export class SessionRegistry implements SigningHost {
       this.#arbitration.step('ended', session.sealed);
       throw error;
     }
-    if (!this.#closed) session.release();
+    if (this.#closed) session.close();
+    else session.release();
     return session;
   }
 
