@@ -70,8 +70,7 @@ describe.each(TEST_FAULTS_SIZES.split(',').map(Number))('%i daemons', (size) => 
     rig = await FaultRig.start(size);
     const peers = rig.nodes.map(({ peerId }) => peerId);
     await rig.node(0).post('/v1/keys', newKey('main', peers, thresholdOf(size), CALM_TTL_MS));
-    await rig.node(0).post('/v1/keys', newKey('moving', peers.slice(0, 3), 2, CALM_TTL_MS));
-    await rig.agreed('moving');
+    await rig.freshMoving();
     for (const protocol of PROTOCOLS) await record(protocol);
   });
   afterAll(async () => {

@@ -21,7 +21,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Address } from '../../ucxl/address.ts';
 import type { HeadKind } from '../../ucxl/kinds.ts';
 import { seatPeers } from '../sessions/proposal.ts';
-import type { DealtProposal, KeyInfo, SealedProposal } from '../types.ts';
+import type { DealtProposal, KeyInfo, ReshareProposal, SealedProposal } from '../types.ts';
 import {
   bytesOfHex,
   type CertificateDeps,
@@ -38,6 +38,9 @@ export { encodeCertificate, keyIdOf } from './certificate-link.ts';
 export const CERTIFICATE_TYPE = 'application/vnd.bzzz.certificate+cbor';
 
 const CHAIN_LINKS = 256;
+/** Of one statement at most, without its points; and a point of any suite as it stands there. */
+const STATEMENT_BYTES = 640;
+const POINT_BYTES = 36;
 /** One link stands by itself; more of them in here. */
 const chainSchema = z.strictObject({
   v: z.literal(2),
@@ -100,12 +103,40 @@ export function extendCertificate(
   const last = links.at(-1);
   const opened = openLink(link, clusterId, deps);
   const next: Link = { ...opened, key: keyOfLink(opened, last) };
-  if (links.length > 1 && mayLeaveOut(links.at(-2), last, next)) links.pop();
+  if (mayLeaveOut(links.at(-2)?.key, last?.key, next.sealed.proposal)) links.pop();
   const whole = encode({ v: 2, links: [...links, next].map((one) => one.bytes) });
   if (links.length < CHAIN_LINKS && whole.length <= LIMITS.recordBytes) return whole;
-  throw new BzzzError('TOO_LARGE', `key ${next.key.name} changed hands too often`, {
+  return refuseLength(next.key);
+}
+
+const refuseLength = ({ name, epoch }: KeyInfo): never => {
+  throw new BzzzError('TOO_LARGE', `key ${name} changed hands too often`, {
+    why: `its certificates up to epoch ${epoch} fill a record, and a change adds one`,
     hint: 'make a new key',
   });
+};
+
+/**
+ * Looks for room before anybody agrees to a change: who has attested it waits for its certificate,
+ * and one that fits no record would never come.
+ * @throws TOO_LARGE.
+ */
+export function checkRoom(
+  { key, history, certificate, newest }: KeyOfRoom,
+  { proposal, envelope }: SealedProposal<ReshareProposal>,
+): void {
+  const { threshold, parties } = proposal;
+  const statement = STATEMENT_BYTES + POINT_BYTES * (threshold + parties.length);
+  const link = envelope.length + seatPeers(proposal).length * statement;
+  const goes = mayLeaveOut(history.at(-1), key, proposal);
+  const links = history.length + (goes ? 0 : 1);
+  const whole = certificate.length + link - (goes ? newest.length : 0);
+  if (links >= CHAIN_LINKS || whole > LIMITS.recordBytes) refuseLength(key);
+}
+
+interface KeyOfRoom extends Pick<Certified, 'history' | 'newest'> {
+  readonly key: KeyInfo;
+  readonly certificate: Uint8Array;
 }
 
 /** @returns the links, oldest first, each with the key that it certifies. */
@@ -130,18 +161,24 @@ function certifiedOf(links: readonly Link[]): Certified {
   return { keyInfo: key, proposal: sealed, hash, history, newest: bytes, creator };
 }
 
-const sameHolders = (a: KeyInfo, b: KeyInfo): boolean =>
+type Holders = Pick<KeyInfo, 'threshold' | 'parties'>;
+
+const sameHolders = (a: Holders, b: Holders): boolean =>
   a.threshold === b.threshold &&
   a.parties.length === b.parties.length &&
   a.parties.every(({ peerId }, i) => peerId === b.parties[i]?.peerId);
 
-/** Whether the middle one of three says nothing that the others do not. */
-function mayLeaveOut(first: Link | undefined, middle: Link | undefined, last: Link): boolean {
+/** Whether the middle one of three epochs says nothing that the others do not. */
+function mayLeaveOut(
+  first: Holders | undefined,
+  middle: Holders | undefined,
+  last: DealtProposal,
+): boolean {
   if (first === undefined || middle === undefined) return false;
-  const seats = seatPeers(last.sealed.proposal);
+  const seats = seatPeers(last);
   return (
-    first.key.parties.every(({ peerId }) => seats.includes(peerId)) &&
-    (sameHolders(middle.key, first.key) || sameHolders(middle.key, last.key))
+    first.parties.every(({ peerId }) => seats.includes(peerId)) &&
+    (sameHolders(middle, first) || sameHolders(middle, last))
   );
 }
 

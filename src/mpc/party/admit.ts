@@ -6,6 +6,7 @@
 import type { ClusterId, KeyId, PeerId } from '../../base/brands.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { openToken, type TokenLedger } from '../join-token.ts';
+import { checkRoom } from '../keys/certificate.ts';
 import type { KeyEntry } from '../keys/keyring.ts';
 import { checkInUse } from '../keys/retirement.ts';
 import { wipe } from '../keys/sharefile.ts';
@@ -140,8 +141,8 @@ export interface AdmittedReshare {
 
 /**
  * Checks a proposal to hand on a key and opens this node's share, if it deals.
- * @throws what `checkReshare` and `openToken` throw; CONFLICT while another change of this epoch is
- * open here; NOT_FOUND for a dealer whose share is not here.
+ * @throws what `checkReshare`, `checkRoom` and `openToken` throw; CONFLICT while another change of
+ * this epoch is open here; NOT_FOUND for a dealer whose share is not here.
  */
 export async function admitReshare(
   from: PeerId,
@@ -157,6 +158,7 @@ export async function admitReshare(
   checkBringer(from, proposal.proposer, seats);
   checkCommon(proposal, policy);
   checkReshare(proposal, entry, policy.roster);
+  checkRoom(entry, sealed);
   const seat = seatOf(context.self, seats);
   const share = await dealersShare(proposal, entry.key, context);
   try {

@@ -5,6 +5,7 @@
  */
 import type { PeerId } from '../../base/brands.ts';
 import { BzzzError } from '../../base/errors.ts';
+import { checkRoom } from '../keys/certificate.ts';
 import type { KeyEntry } from '../keys/keyring.ts';
 import { checkInUse } from '../keys/retirement.ts';
 import { wipe } from '../keys/sharefile.ts';
@@ -25,7 +26,7 @@ const ATTEMPTS = 3;
 /**
  * @returns the key in its new epoch.
  * @throws NOT_FOUND, CONFLICT for the key or while another change is open; what `planChange` and
- * `checkReshare` throw, before anything is sent; the refusal of a party; SESSION_FAILED,
+ * `checkReshare` and `checkRoom` throw, before anything is sent; the refusal of a party; SESSION_FAILED,
  * SESSION_EXPIRED, CANCELLED; INTERRUPTED.
  */
 export async function changeKey(
@@ -64,6 +65,7 @@ async function attemptChange(
   const { proposal } = plan.sealed;
   checkCommon(proposal, registry.policy);
   checkReshare(proposal, entry, deps.roster());
+  checkRoom(entry, plan.sealed);
   const share = await dealersShare(proposal, entry.key, registry);
   try {
     registry.checkUnlocked(proposal);

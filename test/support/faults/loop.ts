@@ -90,7 +90,7 @@ async function run(rig: FaultRig, each: Case): Promise<Outcome> {
 /** What the machine has time for now. */
 async function paceOf(rig: FaultRig, id: string): Promise<number> {
   const since = performance.now();
-  await rig.sign(rig.node(0), 'moving', `${id}: no fault`, CALM_TTL_MS);
+  await rig.sign(rig.node(0), rig.moving, `${id}: no fault`, CALM_TTL_MS);
   return Math.round(performance.now() - since);
 }
 
@@ -140,11 +140,13 @@ async function away(
  */
 async function signatures(
   rig: FaultRig,
-  { key, kind }: Protocol,
+  protocol: Protocol,
   victim: TestNode,
   { at }: Fired,
   { id, ttlMs }: { readonly id: string; readonly ttlMs: number },
 ): Promise<readonly number[]> {
+  const { kind } = protocol;
+  const key = protocol.key(rig);
   const living = (await holders(rig, key)).filter((node) => node !== victim);
   const able = await ableOf(living, key);
   // Where nobody can sign the answer is the end of the session: the fault must not last for that.
@@ -194,7 +196,7 @@ async function rest(rig: FaultRig, protocol: Protocol, id: string, code: string)
   const since = performance.now();
   await rig.whole();
   const sessions = await rig.ended(id);
-  const name = protocol.result(id);
+  const name = protocol.result(rig, id);
   let views = await rig.agreed(name);
   const ms = Math.round(performance.now() - since);
   expect(

@@ -11,13 +11,13 @@ export interface Protocol {
   /** Who may break down, by role. */
   roles(rig: FaultRig): Readonly<Record<string, readonly number[]>>;
   /** The key that living holders sign with meanwhile. */
-  readonly key: string;
+  key(rig: FaultRig): string;
   /** Makes the case possible. */
   prepare(rig: FaultRig): Promise<void>;
   /** @param id of the case; no two are alike. @param ttlMs life of the session. */
   request(rig: FaultRig, id: string, ttlMs: number): Promise<unknown>;
   /** The key to look at afterwards. */
-  result(id: string): string;
+  result(rig: FaultRig, id: string): string;
 }
 
 /** Life of a session in the loop, ms; and of one that nothing is to happen to. */
@@ -45,30 +45,30 @@ export const newKey = (
 const peers = ({ nodes }: FaultRig): readonly string[] => nodes.map(({ peerId }) => peerId);
 
 const signing: Protocol = {
-  ...{ name: 'sign', kind: 'sign', key: 'main', roles: both, prepare: nothing },
+  ...{ name: 'sign', kind: 'sign', key: () => 'main', roles: both, prepare: nothing },
   request: (rig, id, ttlMs) => rig.sign(rig.node(0), 'main', id, ttlMs),
   result: () => 'main',
 };
 
 const generation: Protocol = {
-  ...{ name: 'keygen', kind: 'keygen', key: 'main', roles: both, prepare: nothing },
+  ...{ name: 'keygen', kind: 'keygen', key: () => 'main', roles: both, prepare: nothing },
   request(rig, id, ttlMs) {
     const body = newKey(id, peers(rig), thresholdOf(rig.nodes.length), ttlMs);
     return rig.node(0).post('/v1/keys', body, CLIENT_MS);
   },
-  result: (id) => id,
+  result: (_rig, id) => id,
 };
 
 const refresh: Protocol = {
-  ...{ name: 'refresh', kind: 'reshare', key: 'main', roles: both, prepare: nothing },
+  ...{ name: 'refresh', kind: 'reshare', key: () => 'main', roles: both, prepare: nothing },
   request: (rig, _id, timeoutMs) =>
     rig.node(0).post('/v1/keys/main/refresh', { timeoutMs }, CLIENT_MS),
   result: () => 'main',
 };
 
-/** Who has the key `moving` next: of the third and the fourth node the other one. */
+/** Who has the key that moves next: of the third and the fourth node the other one. */
 async function nextHolders(rig: FaultRig): Promise<readonly string[]> {
-  const { parties } = await rig.node(0).get<KeyView>('/v1/keys/moving');
+  const { parties } = await rig.node(0).get<KeyView>(`/v1/keys/${rig.moving}`);
   const holders = parties.map(({ peerId }) => peerId);
   const [first, ...rest] = holders;
   // With three nodes the same ones, with other indices.
@@ -78,21 +78,22 @@ async function nextHolders(rig: FaultRig): Promise<readonly string[]> {
 }
 
 const reshare: Protocol = {
-  ...{ name: 'reshare', kind: 'reshare', key: 'moving', prepare: nothing },
+  ...{ name: 'reshare', kind: 'reshare', key: (rig) => rig.moving },
+  prepare: (rig) => rig.freshMoving(),
   // Of the third and the fourth node one leaves, and the other joins.
   roles: (rig) =>
     rig.nodes.length === 3 ? both(rig) : { asking: [0], staying: [1], moving: [2, 3] },
   async request(rig, _id, timeoutMs) {
     const wish = { threshold: 2, participants: await nextHolders(rig), timeoutMs };
-    return rig.node(0).post('/v1/keys/moving/reshare', wish, CLIENT_MS);
+    return rig.node(0).post(`/v1/keys/${rig.moving}/reshare`, wish, CLIENT_MS);
   },
-  result: () => 'moving',
+  result: (rig) => rig.moving,
 };
 
 const loserOf = ({ nodes }: FaultRig): number => nodes.length - 1;
 
 const repair: Protocol = {
-  ...{ name: 'repair', kind: 'repair', key: 'main' },
+  ...{ name: 'repair', kind: 'repair', key: () => 'main' },
   roles: (rig) => ({
     asking: [0],
     helping: others(rig).filter((i) => i !== loserOf(rig)),

@@ -40,14 +40,20 @@ const ENDED = new Set(['completed', 'failed', 'expired', 'cancelled']);
 /** A machine under load may take so long to come to rest, ms. */
 const REST_MS = 240_000;
 
+/** Changes of hands after which another key takes the place of one, well before it has no room. */
+const MOVES = 25;
+
 /** Why links cannot be cut here; undefined when they can. */
 export const cutMissing = lanMissing();
 
 export class FaultRig {
   readonly cluster: Cluster;
+  /** The key that is handed on. */
+  moving = 'moving';
   readonly #lan: Lan | undefined;
   readonly #dir: string;
   #plans = 0;
+  #moved = 1;
   /** Told of once, and not waited for again: the next case is not to blame. */
   readonly #stuck = new Set<string>();
 
@@ -161,6 +167,18 @@ export class FaultRig {
   sign(node: TestNode, key: string, message: string, timeoutMs: number): Promise<Signed> {
     const body = { key, message, encoding: 'utf8', timeoutMs };
     return node.post<Signed>('/v1/sign', body, 120_000);
+  }
+
+  /** A key whose certificates have room for many changes; none may change hands for ever. */
+  async freshMoving(): Promise<void> {
+    const keys = await this.node(0).get<KeyView[]>('/v1/keys');
+    const now = keys.find(({ name }) => name === this.moving);
+    if (now !== undefined && now.epoch < MOVES) return;
+    if (now !== undefined) this.moving = `moving-${++this.#moved}`;
+    const participants = this.nodes.slice(0, 3).map(({ peerId }) => peerId);
+    const body = { name: this.moving, suite: 'ed25519', threshold: 2, participants };
+    await this.node(0).post('/v1/keys', { ...body, timeoutMs: 30_000 });
+    await this.agreed(this.moving);
   }
 
   /** S1: waits until no node has a session that has not ended. */
