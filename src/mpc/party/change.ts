@@ -25,7 +25,7 @@ const ATTEMPTS = 3;
 
 /**
  * @returns the key in its new epoch.
- * @throws NOT_FOUND, CONFLICT for the key or while another change is open; what `planChange` and
+ * @throws NOT_FOUND, CONFLICT for the key or while another change is open; what `planChange`,
  * `checkReshare` and `checkRoom` throw, before anything is sent; the refusal of a party;
  * SESSION_FAILED, SESSION_EXPIRED, CANCELLED; INTERRUPTED.
  */
