@@ -14,13 +14,14 @@ import {
   seatPeers,
 } from '../sessions/proposal.ts';
 import type { SigningStart } from '../signing/types.ts';
-import type { DealtProposal, SealedProposal, SignProposal } from '../types.ts';
+import type { SealedProposal, SignProposal } from '../types.ts';
 import {
   type AdmissionContext,
   type AdmittedSigning,
   admitKeygen,
   admitReshare,
   admitSigning,
+  learnedKey,
 } from './admit.ts';
 import { type EarlyMessage, EarlyMessages } from './early-messages.ts';
 import { admitRepair } from './mend.ts';
@@ -119,7 +120,11 @@ export class Inbound {
     }
     const inquiry = strayInquiry(envelope, this.#registry);
     if (inquiry !== undefined) {
-      this.#catchUp(from, inquiry);
+      if (isReshare(inquiry)) {
+        // Of a change to an epoch that is not known here nothing can be said: the next time it can.
+        const learned = learnedKey(from, inquiry.proposal, this.#admission);
+        this.#registry.background('learn keys', learned);
+      }
       await this.#registry.resumeDealt(inquiry);
       const woken = this.#registry.find(sid);
       if (woken === undefined) answerInquiry(from, inquiry, this.#registry);
@@ -136,16 +141,6 @@ export class Inbound {
       await answerLate(from, envelope, known.sealed, this.#registry);
     } else if (known?.view.parties.get(this.#registry.self) !== 'refused') {
       this.#early.add(sid, { from, envelope });
-    }
-  }
-
-  /** Of a change to an epoch that is not known here nothing can be said: the next time it can. */
-  #catchUp(from: PeerId, { proposal }: SealedProposal<DealtProposal>): void {
-    if (proposal.kind !== 'reshare') return;
-    const { deps, certificates } = this.#registry;
-    const epoch = deps.keyring.byId(proposal.keyId)?.key.epoch ?? -1;
-    if (epoch < proposal.keyEpoch) {
-      this.#registry.background('learn keys', certificates.pull(from));
     }
   }
 

@@ -6,6 +6,7 @@
 import type { PeerId } from '../../base/brands.ts';
 import { type Draftable, sealMessage } from './messages.ts';
 import type {
+  Attempt,
   SigningDeps,
   SigningEffect,
   SigningEvent,
@@ -88,6 +89,10 @@ export const canSign = ({ state, deps }: Context): boolean =>
   state.phase === 'running' &&
   state.supersededBy === undefined &&
   !state.culprits.has(deps.self);
+
+/** In index order. */
+export const signersOf = ({ members }: Pick<Attempt, 'members'>): readonly PeerId[] =>
+  members.map(({ author }) => author);
 
 /** Holders that may still sign, in index order: not proven faulty, and they have not refused. */
 export const usableHolders = ({ state }: Context): readonly PeerId[] =>

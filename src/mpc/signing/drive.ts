@@ -14,6 +14,7 @@ import {
   send,
   sendSealed,
   setTimer,
+  signersOf,
   usableHolders,
 } from './draft.ts';
 import { accuse } from './evidence.ts';
@@ -163,7 +164,7 @@ function launch(
   const { state, deps } = context;
   const { session } = state;
   const { counter } = drive.slot;
-  const signers = members.map(({ author }) => author);
+  const signers = signersOf({ members });
   const envelope = send(context, signers, body);
   const id = attemptId(session.sid, deps.self, messagePayload(session.sid, body));
   const { slot } = drive;

@@ -15,7 +15,7 @@ import {
   verifyResult,
 } from '../result.ts';
 import type { Failure } from '../types.ts';
-import { type Context, clearTimer, event, sendSealed, usableHolders } from './draft.ts';
+import { type Context, clearTimer, event, sendSealed, signersOf, usableHolders } from './draft.ts';
 import { packResult } from './messages.ts';
 import type { Attempt } from './types.ts';
 
@@ -67,7 +67,7 @@ export function releaseSignature(context: Context, attempt: Attempt, signature: 
   const { key, sealed } = session.start;
   const { requestId, messageHash, clusterId } = sealed.proposal;
   const { keyId, suite, purpose, groupKey } = key;
-  const signers = attempt.members.map(({ author }) => author);
+  const signers = signersOf(attempt);
   const { sid } = session;
   const record = sealResult(
     {

@@ -217,9 +217,11 @@ function onMessage(context: Context, from: PeerId, envelope: Uint8Array): void {
   if (!state.session.members.includes(from)) {
     throw new BzzzError('BAD_MESSAGE', `${from} has no part in this session`);
   }
+  if (state.phase === 'ready') {
+    throw new BzzzError('BAD_MESSAGE', 'the session has not started');
+  }
   const record = unpackResult(envelope);
   if (record !== undefined) {
-    if (state.phase === 'ready') throw notStarted();
     acceptResult(context, record);
     return;
   }
@@ -271,13 +273,9 @@ function onRunning(context: Context, received: Received): void {
 
 /** An ended session takes evidence, and a completed one helps those who missed the result. */
 function onEnded(context: Context, { author, message }: Received): void {
-  const { phase } = context.state;
-  if (phase === 'ready') throw notStarted();
   if (message.kind === 'blame') onBlame(context, message.evidence);
   else if (asksForResult(message.kind)) tellResult(context, [author]);
 }
-
-const notStarted = (): BzzzError => new BzzzError('BAD_MESSAGE', 'the session has not started');
 
 /** Whether a driver that sends this to an ended session missed its end. */
 export const asksForResult = (kind: SigningMessage['kind']): boolean =>

@@ -10,7 +10,7 @@ import { BzzzError } from '../../base/errors.ts';
 import type { TakenPair } from '../nonces/types.ts';
 import type { NonceCommitment } from '../suites/types.ts';
 import { noteProgress } from './commit.ts';
-import { type Context, canSign, clearTimer, event, send, setTimer } from './draft.ts';
+import { type Context, canSign, clearTimer, event, send, setTimer, signersOf } from './draft.ts';
 import { accuse } from './evidence.ts';
 import { releaseSignature } from './finish.ts';
 import type { MessageOf, PackageMessage, Received } from './messages.ts';
@@ -161,8 +161,6 @@ export function onShareTimer(context: Context, id: string): void {
   tellShare(context, others, id, signed.share);
 }
 
-const signersOf = ({ members }: Attempt): readonly PeerId[] => members.map(({ author }) => author);
-
 const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>
   equalBytes(a.hiding, b.hiding) && equalBytes(a.binding, b.binding);
 
@@ -194,7 +192,7 @@ export function adoptAttempt(context: Context, attempt: Attempt): void {
   event(context, 'package', {
     attempt: attempt.id,
     driver,
-    signers: attempt.members.map(({ author }) => author),
+    signers: signersOf(attempt),
   });
   const ofDriver = [...state.attempts.values()]
     .filter(({ slot }) => slot.driver === driver)

@@ -159,6 +159,17 @@ describe('what a party says after a restart', () => {
     return [...new Set(net.frames.map((frame) => unpack(frame).kind))].sort();
   };
 
+  /** Party 2 has attested, and hears no word of the others. */
+  const waiting = (): { readonly net: Network; readonly node: Node } => {
+    const net = new Network({ threshold: 2, parties: 3, suite });
+    for (const other of [1, 3]) {
+      net.node(other).twist = (_to, packet) =>
+        ['statement', 'certificate'].includes(unpack(packet).kind) ? [] : [packet];
+    }
+    net.start().settle();
+    return { net, node: net.node(2) };
+  };
+
   it('accepted only: it stores a refusal, then says it, and never takes part again', () => {
     const net = new Network({ threshold: 2, parties: 3, suite }).start();
     const node = net.node(2);
@@ -172,13 +183,7 @@ describe('what a party says after a restart', () => {
   });
 
   it('attested: it attests the same again and asks, and never refuses', () => {
-    const net = new Network({ threshold: 2, parties: 3, suite });
-    const node = net.node(2);
-    for (const other of [1, 3]) {
-      net.node(other).twist = (_to, packet) =>
-        ['statement', 'certificate'].includes(unpack(packet).kind) ? [] : [packet];
-    }
-    net.start().settle();
+    const { net, node } = waiting();
     const before = node.state!.statements.get(2)!.bytes;
     for (const other of [1, 3]) net.crash(net.node(other));
     net.flight = [];
@@ -192,13 +197,7 @@ describe('what a party says after a restart', () => {
   });
 
   it('attested: it asks a party that it meets again at once, and that one alone', () => {
-    const net = new Network({ threshold: 2, parties: 3, suite });
-    const node = net.node(2);
-    for (const other of [1, 3]) {
-      net.node(other).twist = (_to, packet) =>
-        ['statement', 'certificate'].includes(unpack(packet).kind) ? [] : [packet];
-    }
-    net.start().settle();
+    const { net, node } = waiting();
     const { peerId } = net.node(3);
     const { effects } = stepKeygen(node.state!, { type: 'met', peer: peerId }, node.deps);
     const asked = effects.map((effect) =>

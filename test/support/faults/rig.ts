@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, projectRoot, type TestNode, until } from '../cluster.ts';
 import { Lan, lanMissing } from '../netns.ts';
+import { CALM_TTL_MS, newKey } from './protocols.ts';
 
 export type Fault = 'kill' | 'stop' | 'cut';
 export type Kind = 'keygen' | 'sign' | 'reshare' | 'repair';
@@ -48,8 +49,6 @@ export const cutMissing = lanMissing();
 
 export class FaultRig {
   readonly cluster: Cluster;
-  /** The key that is handed on. */
-  moving = 'moving';
   readonly #lan: Lan | undefined;
   readonly #dir: string;
   #plans = 0;
@@ -169,15 +168,19 @@ export class FaultRig {
     return node.post<Signed>('/v1/sign', body, 120_000);
   }
 
+  /** The key that is handed on. */
+  get moving(): string {
+    return `moving-${this.#moved}`;
+  }
+
   /** A key whose certificates have room for many changes; none may change hands for ever. */
   async freshMoving(): Promise<void> {
     const keys = await this.node(0).get<KeyView[]>('/v1/keys');
     const now = keys.find(({ name }) => name === this.moving);
     if (now !== undefined && now.epoch < MOVES) return;
-    if (now !== undefined) this.moving = `moving-${++this.#moved}`;
+    if (now !== undefined) this.#moved++;
     const participants = this.nodes.slice(0, 3).map(({ peerId }) => peerId);
-    const body = { name: this.moving, suite: 'ed25519', threshold: 2, participants };
-    await this.node(0).post('/v1/keys', { ...body, timeoutMs: 30_000 });
+    await this.node(0).post('/v1/keys', newKey(this.moving, participants, 2, CALM_TTL_MS));
     await this.agreed(this.moving);
   }
 
