@@ -150,9 +150,9 @@ export class NonceExchange {
   }
 
   /**
-   * As many prompt holders as sign beside this one, and one more: pairs of all of ten holders would
-   * cost more than the signatures that use them. Each driver begins behind its own place in the
-   * ring of holders, so that all of them have some of the work.
+   * As many holders as sign beside this one, and one more, the prompt ones first: pairs of all of
+   * ten holders would cost more than the signatures that use them. Each driver begins behind its
+   * own place in the ring of holders, so that all of them have some of the work.
    */
   #companions({ parties, threshold }: KeyInfo): readonly PeerId[] {
     const { self, direct } = this.#deps;
@@ -160,7 +160,10 @@ export class NonceExchange {
     const peers = parties.map(({ peerId }) => peerId);
     const own = peers.indexOf(self);
     const ring = [...peers.slice(own + 1), ...peers.slice(0, own)];
-    return ring.filter((peer) => connected.has(peer) && !this.#isSlow(peer)).slice(0, threshold);
+    return ring
+      .filter((peer) => connected.has(peer))
+      .sort((a, b) => Number(this.#isSlow(a)) - Number(this.#isSlow(b)))
+      .slice(0, threshold);
   }
 
   /** A key that is used now and then needs few pairs; one whose pool runs low needs more. */

@@ -43,6 +43,7 @@ import type { Ended, Live } from './live.ts';
 import { SessionNewsService } from './news.ts';
 import { NonceExchange } from './nonce-exchange.ts';
 import { Openings } from './openings.ts';
+import { Paces } from './paces.ts';
 import type { PartyDeps, PartyOptions } from './ports.ts';
 import { wakeDealt } from './recover.ts';
 import { RepairSession } from './repair-session.ts';
@@ -73,6 +74,7 @@ export class SessionRegistry implements SigningHost {
   readonly gatherings: Gatherings;
   readonly meter: SessionMeter;
   readonly accusations: Accusations;
+  readonly paces: Paces;
   readonly #told = new KeyQueue();
   readonly #live = new Map<SessionId, AnySession>();
   readonly #ended = new EndedSessions((sid) => this.#live.delete(sid));
@@ -109,6 +111,7 @@ export class SessionRegistry implements SigningHost {
     this.gatherings = new Gatherings(deps, this.clusterId);
     this.meter = new SessionMeter(deps.clock);
     this.accusations = new Accusations(deps);
+    this.paces = new Paces(deps.clock);
     this.#arbitration = new Arbitration(deps.clock, (sid, by) => {
       const live = this.#live.get(sid);
       if (live instanceof SigningSession) live.rule(by);
@@ -397,10 +400,6 @@ export class SessionRegistry implements SigningHost {
 
   released(session: SigningSession): void {
     this.#arbitration.step('released', session.sealed);
-  }
-
-  found({ sid }: SigningSession, result: VerifiedResult): void {
-    this.learnResult(sid, result);
   }
 
   /** A valid result that ends a session. Others of the request need not go on. */

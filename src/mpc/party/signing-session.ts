@@ -9,7 +9,6 @@ import { wipe } from '../keys/sharefile.ts';
 import type { NoncePort } from '../nonces/types.ts';
 import type { VerifiedResult } from '../result.ts';
 import { openSigning, stepSigning } from '../signing/machine.ts';
-import { SIGNING_TIMING } from '../signing/timing.ts';
 import type {
   Refusal,
   SigningDeps,
@@ -24,6 +23,7 @@ import type { KeyInfo, KeyShare, SignProposal } from '../types.ts';
 import { ownShare, wantsApproval } from './admit.ts';
 import { Approval, type ApprovalDocument } from './approval.ts';
 import type { Host } from './live.ts';
+import type { PaceReader, Paces } from './paces.ts';
 import { type KindOf, Session } from './session.ts';
 import type { ProposeBody } from './wire.ts';
 
@@ -35,8 +35,10 @@ export interface SigningHost extends Host {
   propose(session: SigningSession, peer: PeerId, first: Uint8Array | null): Promise<void>;
   /** Commitments that were exchanged ahead, for a key that is held here. */
   noncesFor(key: KeyInfo): NoncePort;
+  /** How long signatures take lately, by key. */
+  readonly paces: Paces;
   /** A valid result, the best so far. */
-  found(session: SigningSession, result: VerifiedResult): void;
+  learnResult(sid: SessionId, result: VerifiedResult): void;
 }
 
 type Signing = KindOf<SignProposal, SigningState, SigningInput, SigningEffect, SigningOutcome>;
@@ -49,6 +51,7 @@ export class SigningSession extends Session<Signing> {
   /** Who has the proposal; the others get it with the first message for them. */
   readonly #told: Set<PeerId>;
   readonly #approval: Approval | undefined;
+  readonly #pace: PaceReader;
   /** What waits for `release`; undefined behind it. */
   #held: (() => void)[] | undefined = [];
   #share: KeyShare | undefined;
@@ -71,6 +74,7 @@ export class SigningSession extends Session<Signing> {
     this.#share = start.share;
     this.#told = new Set([host.self, sealed.proposal.proposer, ...told]);
     this.#approval = this.#question();
+    this.#pace = host.paces.reader(key.keyId);
   }
 
   /** What this node's operator is asked; undefined when nothing is. */
@@ -174,7 +178,7 @@ export class SigningSession extends Session<Signing> {
         this.#host.released(this);
         return undefined;
       case 'record':
-        this.#host.found(this, effect.result);
+        this.#host.learnResult(this.sid, effect.result);
         return undefined;
       case 'ignored':
         this.#host.deps.logger.debug(
@@ -214,6 +218,7 @@ export class SigningSession extends Session<Signing> {
 
   /** Only what a reader of the session later wants. */
   protected override note(kind: string, data: Readonly<Record<string, unknown>>): void {
+    this.#pace(kind, data);
     if (kind === 'driving' && typeof data.attempt === 'number' && data.attempt > 1) {
       this.#host.say(this.sid, 'note', { what: 'retrying', attempt: data.attempt });
     } else if (kind === 'culprit' || kind === 'superseded' || kind === 'refused') {
@@ -255,7 +260,7 @@ function machineDeps(host: SigningHost, { key, share }: SigningStart): SigningDe
     signer,
     open: openEnvelope,
     suite: suiteOf(key.suite, suites),
-    timing: SIGNING_TIMING,
+    timing: host.paces.timing(key.keyId),
     // A holder whose operator decides commits when he has said yes, and not ahead.
     ...(share === undefined || key.policy === 'approve' ? {} : { nonces: host.noncesFor(key) }),
   };

@@ -219,6 +219,7 @@ function addShare(context: Context, id: string, index: number, signed: SignedSha
   const member = attempt.members.find((one) => one.index === index);
   if (member !== undefined) state.silent.delete(member.author);
   if (shares.size < attempt.members.length) return;
+  event(context, 'gathered', { attempt: id });
   const place = finishers(context, attempt).indexOf(deps.self);
   if (place === 0) aggregate(context, next);
   else if (place > 0) setTimer(context, aggregateTimer(id), place * deps.timing.aggregateMs);

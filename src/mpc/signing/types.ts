@@ -237,6 +237,7 @@ export const SIGNING_EVENTS = [
   'driving',
   'package',
   'share',
+  'gathered',
   'approved',
   'refused',
   'culprit',

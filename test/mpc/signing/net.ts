@@ -29,7 +29,7 @@ import {
   sealMessage,
   unpackResult,
 } from '../../../src/mpc/signing/messages.ts';
-import { SIGNING_TIMING } from '../../../src/mpc/signing/timing.ts';
+import { SIGNING_TIMING, type SigningTiming } from '../../../src/mpc/signing/timing.ts';
 import type {
   SigningDeps,
   SigningInput,
@@ -182,6 +182,9 @@ export class Net {
   wire: Wire;
   /** Called before every input of a machine. */
   beforeStep: (net: Net, peerId: PeerId, input: SigningInput) => void = () => {};
+  onEvent: (peerId: PeerId, event: Machine['events'][number]) => void = () => {};
+  /** How long the sessions of a node wait for what. */
+  timing: (peerId: PeerId) => SigningTiming = () => SIGNING_TIMING;
   readonly #options: NetOptions;
   #queue: { at: number; order: number; run: () => void }[] = [];
   #order = 0;
@@ -204,7 +207,7 @@ export class Net {
       signer: (this.#options.signerOf ?? toySigner)(peerId),
       open: this.#options.open ?? toyOpen,
       suite: this.suite,
-      timing: SIGNING_TIMING,
+      timing: this.timing(peerId),
     };
   }
 
@@ -401,6 +404,7 @@ export class Net {
           break;
         case 'event':
           machine.events.push(effect);
+          this.onEvent(peerId, effect);
           break;
         case 'signOwn':
           this.at(0, () => this.input(peerId, sid, { type: 'signOwn', attempt: effect.attempt }));

@@ -1,0 +1,43 @@
+/**
+ * How long the attempts of a key take lately, and how long a session therefore waits. On hosts that
+ * are busy a fixed wait calls everybody silent; each further attempt, and each share that goes to
+ * all signers, then makes them busier still, and they stay so.
+ *
+ * The estimate is that of a round trip in TCP: RFC 6298 §2.
+ * @module
+ */
+import type { SigningTiming } from './timing.ts';
+
+/** Moving mean and mean deviation, in ms. */
+export interface Pace {
+  readonly meanMs: number;
+  readonly deviationMs: number;
+}
+
+/** What one attempt adds at most, and the longest wait for shares: a request ends within 1.5 s. */
+const LONGEST_MS = 750;
+const MEAN_GAIN = 1 / 8;
+const DEVIATION_GAIN = 1 / 4;
+
+/** The pace after one more attempt took `ms`; a driver that was stopped meanwhile says little. */
+export function stepPace(pace: Pace | undefined, ms: number): Pace {
+  const took = Math.min(ms, LONGEST_MS);
+  if (pace === undefined) return { meanMs: took, deviationMs: took / 2 };
+  const { meanMs, deviationMs } = pace;
+  return {
+    meanMs: meanMs + MEAN_GAIN * (took - meanMs),
+    deviationMs: deviationMs + DEVIATION_GAIN * (Math.abs(took - meanMs) - deviationMs),
+  };
+}
+
+/** Waits that an attempt of this pace keeps; never shorter than those of `timing`. */
+export function atPace(timing: SigningTiming, pace: Pace | undefined): SigningTiming {
+  if (pace === undefined) return timing;
+  const needMs = Math.min(LONGEST_MS, pace.meanMs + 4 * pace.deviationMs);
+  return {
+    ...timing,
+    sharesMs: Math.max(timing.sharesMs, needMs),
+    exchangeMs: Math.max(timing.exchangeMs, needMs),
+    rankMs: Math.max(timing.rankMs, needMs),
+  };
+}

@@ -1,0 +1,134 @@
+/** Sessions wait as long as signatures take lately. */
+import { describe, expect, it } from 'vitest';
+import { type KeyId, type Millis, millis, type PeerId } from '../../../src/base/brands.ts';
+import { utf8Bytes } from '../../../src/base/bytes.ts';
+import type { Clock } from '../../../src/base/ports.ts';
+import { Paces } from '../../../src/mpc/party/paces.ts';
+import { SIGNING_TIMING } from '../../../src/mpc/signing/timing.ts';
+import { Net, peer } from '../signing/net.ts';
+import { Pools } from '../signing/pools.ts';
+
+const key = 'b2'.repeat(32) as KeyId;
+const message = utf8Bytes('on busy hosts');
+
+function pacesAt() {
+  let now: Millis = millis(1_000);
+  const clock: Clock = { now: () => now, wallMs: () => 0, after: () => () => {} };
+  const paces = new Paces(clock);
+  const pass = (ms: number): void => {
+    now = millis(now + ms);
+  };
+  const gather = (ms: number): void => {
+    const read = paces.reader(key);
+    read('package', { attempt: 'a', driver: peer(1) });
+    pass(ms);
+    read('gathered', { attempt: 'a' });
+    read('result', { author: peer(1) });
+  };
+  return { paces, pass, gather, waitMs: () => paces.timing(key).sharesMs };
+}
+
+describe('the pace of a key', () => {
+  it('changes nothing where signatures are soon done', () => {
+    const { paces, gather } = pacesAt();
+    for (let i = 0; i < 20; i++) gather(20);
+    expect(paces.timing(key)).toEqual(SIGNING_TIMING);
+    expect(paces.timing('c3'.repeat(32) as KeyId)).toEqual(SIGNING_TIMING);
+  });
+
+  it('postpones all that makes busy hosts busier, for that key, until they are no longer busy', () => {
+    const { paces, gather } = pacesAt();
+    for (let i = 0; i < 40; i++) gather(i % 2 === 0 ? 350 : 450);
+    const { sharesMs, exchangeMs, rankMs, ...others } = paces.timing(key);
+    expect([exchangeMs, rankMs]).toEqual([sharesMs, sharesMs]);
+    expect(sharesMs).toBeGreaterThan(550);
+    expect(sharesMs).toBeLessThan(650);
+    expect(SIGNING_TIMING).toMatchObject(others);
+    expect(paces.timing('c3'.repeat(32) as KeyId)).toEqual(SIGNING_TIMING);
+    for (let i = 0; i < 40; i++) gather(20);
+    expect(paces.timing(key)).toEqual(SIGNING_TIMING);
+  });
+
+  it('has an end, after which a request is still done in time, and forgets a stop soon', () => {
+    const { gather, waitMs } = pacesAt();
+    for (let i = 0; i < 10; i++) gather(60_000);
+    expect(waitMs()).toBe(750);
+    const stopped = pacesAt();
+    for (let i = 0; i < 20; i++) stopped.gather(20);
+    stopped.gather(60_000);
+    for (let i = 0; i < 8; i++) stopped.gather(20);
+    expect(stopped.waitMs()).toBeLessThan(400);
+  });
+
+  it('is that of a late attempt, also when another was begun meanwhile', () => {
+    const { paces, pass, waitMs } = pacesAt();
+    const read = paces.reader(key);
+    read('package', { attempt: 'a', driver: peer(1) });
+    pass(300);
+    read('package', { attempt: 'b', driver: peer(1) });
+    pass(50);
+    read('gathered', { attempt: 'a' });
+    read('result', { author: peer(1) });
+    // RFC 6298 §2.2: a first measurement R makes R + 4 * R/2.
+    expect(waitMs()).toBe(750);
+  });
+
+  it.each([
+    ['the driver of its only attempt', [1], 1, 450],
+    ['another, after its driver', [1], 2, 300],
+    ['one of the attempts of a driver', [1, 1], 1, 300],
+    ['one of two drivers', [1, 2], 1, 300],
+  ])('is read off a result of %s', (_, drivers, author, expected) => {
+    const { paces, pass, waitMs } = pacesAt();
+    const read = paces.reader(key);
+    drivers.forEach((driver, i) => void read('package', { attempt: i, driver: peer(driver) }));
+    pass(150);
+    read('result', { author: peer(author) });
+    expect(waitMs()).toBe(expected);
+  });
+});
+
+describe('machines on a slow network', () => {
+  /** Messages of `sessions` signatures in turn, one line each. */
+  function run(sessions: number, patient: boolean): readonly string[][] {
+    const pools = new Pools();
+    const net = new Net({ threshold: 7, n: 10, nonces: pools.portOf });
+    net.wire = ({ envelope }) => [{ envelope, delayMs: 180 }];
+    const clock: Clock = { now: () => millis(net.now), wallMs: () => 0, after: () => () => {} };
+    const paces = new Map<PeerId, Paces>();
+    const pacesOf = (one: PeerId): Paces => {
+      const known = paces.get(one) ?? new Paces(clock);
+      paces.set(one, known);
+      return known;
+    };
+    if (patient) net.timing = (one) => pacesOf(one).timing(key);
+    const sids = Array.from({ length: sessions }, (_, salt) => {
+      pools.issue(net, peer(1), 3);
+      const sealed = net.proposal(peer(1), message, { salt, fresh: true });
+      const readers = new Map(
+        [...net.dealt.shares.keys()].map((one) => [one, pacesOf(one).reader(key)]),
+      );
+      net.onEvent = (one, { kind, data }) => readers.get(one)?.(kind, data);
+      net.beginAll(sealed, message, 0);
+      net.run(net.now + 120_000);
+      expect(net.completion(peer(1), sealed.sid).state).toBe('completed');
+      return sealed.sid;
+    });
+    return sids.map((sid) =>
+      net.sent.filter((one) => one.sid === sid).map((one) => net.heard(sid, one.envelope).kind),
+    );
+  }
+  const count = (kinds: readonly string[] | undefined, kind: string): number =>
+    (kinds ?? []).filter((one) => one === kind).length;
+
+  it('ask each signer once when they know its pace, and everybody twice when they do not', () => {
+    const [first, ...others] = run(4, true);
+    for (const hasty of [first, run(4, false).at(-1)]) {
+      expect(count(hasty, 'commitRequest')).toBe(9);
+      expect(count(hasty, 'share')).toBeGreaterThan(6 * 6);
+    }
+    const last = others.at(-1);
+    const counts = ['pooled', 'commitRequest', 'share'].map((kind) => count(last, kind));
+    expect(counts).toEqual([6, 0, 6]);
+  });
+});
