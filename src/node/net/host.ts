@@ -25,6 +25,7 @@ import { BzzzError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Logger } from '../../base/ports.ts';
 import type { Gate } from './gate.ts';
+import { overGatheredWrites } from './gathered-writes.ts';
 import { MdnsService } from './mdns.ts';
 import { PATIENCE_MS } from './peering-core.ts';
 import { PingService } from './ping.ts';
@@ -81,7 +82,7 @@ export async function createHost(options: HostOptions, deps: HostDeps): Promise<
     },
     transports: [tcp()],
     streamMuxers: [yamux()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [overGatheredWrites(noise())],
     connectionGater: { denyDialPeer: (peer) => !deps.mayDial(idOf(peer)) },
     connectionManager: {
       maxConnections: options.maxConnections,
