@@ -16,12 +16,14 @@ export interface Pace {
   readonly deviationMs: number;
 }
 
-/** What one attempt adds at most, and the longest wait for shares: a request ends within 1.5 s. */
-const LONGEST_MS = 600;
+/** What one attempt adds at most: a driver that was stopped meanwhile says little. In ms. */
+const LONGEST_MS = 2_000;
+/** The longest wait for a signer or a driver: a request ends within 1.5 s when one of them dies. */
+const PATIENT_MS = 600;
 const MEAN_GAIN = 1 / 8;
 const DEVIATION_GAIN = 1 / 4;
 
-/** The pace after one more attempt took `ms`; a driver that was stopped meanwhile says little. */
+/** The pace after one more attempt took `ms`. */
 export function stepPace(pace: Pace | undefined, ms: number): Pace {
   const took = Math.min(ms, LONGEST_MS);
   if (pace === undefined) return { meanMs: took, deviationMs: took / 2 };
@@ -36,10 +38,12 @@ export function stepPace(pace: Pace | undefined, ms: number): Pace {
 export function atPace(timing: SigningTiming, pace: Pace | undefined): SigningTiming {
   if (pace === undefined) return timing;
   const needMs = Math.min(LONGEST_MS, 1.25 * pace.meanMs + 2 * pace.deviationMs);
+  const patientMs = Math.min(PATIENT_MS, needMs);
   return {
     ...timing,
-    sharesMs: Math.max(timing.sharesMs, needMs),
+    sharesMs: Math.max(timing.sharesMs, patientMs),
+    rankMs: Math.max(timing.rankMs, patientMs),
+    // Nobody waits for this one: who takes over makes a package of its own.
     exchangeMs: Math.max(timing.exchangeMs, needMs),
-    rankMs: Math.max(timing.rankMs, needMs),
   };
 }

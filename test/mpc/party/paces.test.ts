@@ -53,11 +53,11 @@ describe('the pace of a key', () => {
     const { paces, gather, waitMs } = pacesAt();
     for (let i = 0; i < 10; i++) gather(60_000);
     expect(waitMs()).toBe(600);
-    expect(paces.timing(key).rankMs).toBe(600);
+    expect(paces.timing(key)).toMatchObject({ rankMs: 600, exchangeMs: 2_000 });
     const stopped = pacesAt();
     for (let i = 0; i < 20; i++) stopped.gather(20);
     stopped.gather(60_000);
-    for (let i = 0; i < 4; i++) stopped.gather(20);
+    for (let i = 0; i < 12; i++) stopped.gather(20);
     expect(stopped.waitMs()).toBe(SIGNING_TIMING.sharesMs);
   });
 
