@@ -2,6 +2,7 @@
 import type { PeerId } from '../../src/base/brands.ts';
 import { BzzzError, toBzzzError } from '../../src/base/errors.ts';
 import type { Direct, DirectHandler, Gossip, NoteHandler } from '../../src/base/ports.ts';
+import { steadyClock } from './steady-clock.ts';
 
 export interface SeenFrame {
   readonly from: PeerId;
@@ -43,6 +44,8 @@ function quietly(handler: DirectHandler, from: PeerId, body: Uint8Array): void {
 export class MemoryNet {
   readonly frames: SeenFrame[] = [];
   tamper: Tamper = () => 'pass';
+  /** What a frame takes, in ms; 0 is the next turn of the event loop. */
+  delayMs = 0;
   readonly #nodes = new Map<PeerId, Node>();
   /** Second processes of an identity; each hears what the first one hears. */
   readonly #twins = new Map<PeerId, Node>();
@@ -114,6 +117,11 @@ export class MemoryNet {
     return this.#nodes.get(to);
   }
 
+  #later(arrive: () => void): void {
+    if (this.delayMs === 0) setImmediate(arrive);
+    else steadyClock.after(this.delayMs, arrive);
+  }
+
   #carry(frame: SeenFrame): boolean {
     this.frames.push({ ...frame, body: new Uint8Array(frame.body) });
     return this.tamper(frame) === 'pass';
@@ -122,7 +130,7 @@ export class MemoryNet {
   #direct(self: PeerId, node: Node): Direct {
     const deliver = async (to: PeerId, topic: string, body: Uint8Array) => {
       const copy = new Uint8Array(body);
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await new Promise<void>((resolve) => this.#later(resolve));
       const other = this.#reach(self, to, node);
       if (other === undefined || !this.#carry({ from: self, to, topic, body: copy })) {
         throw new BzzzError('PEER_UNREACHABLE', `${to} cannot be reached`);
@@ -146,7 +154,7 @@ export class MemoryNet {
         const copy = new Uint8Array(body);
         if (this.#reach(self, to, node) === undefined) return false;
         if (!this.#carry({ from: self, to, topic, body: copy })) return true;
-        setImmediate(() => {
+        this.#later(() => {
           this.#reach(self, to, node)?.notes.get(topic)?.(self, copy);
           this.#twins.get(to)?.notes.get(topic)?.(self, new Uint8Array(copy));
         });
@@ -173,7 +181,7 @@ export class MemoryNet {
           const subscription = other.subscriptions.get(topic);
           if (peer === self || subscription === undefined) continue;
           if (this.#reach(self, peer, node) === undefined) continue;
-          setImmediate(() => {
+          this.#later(() => {
             if (subscription.accept(self, copy)) subscription.handler(self, copy);
           });
         }

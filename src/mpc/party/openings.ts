@@ -6,17 +6,21 @@
  */
 import type { SessionId } from '../../base/brands.ts';
 import type { Cancel, Clock } from '../../base/ports.ts';
+import type { SealedProposal, SignProposal } from '../types.ts';
+import type { Paces } from './paces.ts';
 
-/** A session that takes longer is told of while it runs, in ms. */
+/** A session that takes longer, and longer than others of its key, is told of while it runs. */
 const MOMENT_MS = 250;
 
 /** Beginnings that are not told yet. */
 export class Openings {
   readonly #clock: Clock;
+  readonly #paces: Paces;
   readonly #waiting = new Map<SessionId, Cancel>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, paces: Paces) {
     this.#clock = clock;
+    this.#paces = paces;
   }
 
   get timers(): number {
@@ -24,8 +28,8 @@ export class Openings {
   }
 
   /** Calls `tell` after a moment, unless the session has ended. */
-  add(sid: SessionId, tell: () => void): void {
-    const cancel = this.#clock.after(MOMENT_MS, () => {
+  add({ sid, proposal }: SealedProposal<SignProposal>, tell: () => void): void {
+    const cancel = this.#clock.after(this.#paces.longMs(proposal.keyId, MOMENT_MS), () => {
       this.#waiting.delete(sid);
       tell();
     });

@@ -13,7 +13,7 @@
 import { BoundedMap } from '../../base/bounded.ts';
 import type { KeyId, Millis } from '../../base/brands.ts';
 import type { Clock } from '../../base/ports.ts';
-import { atPace, type Pace, stepPace } from '../signing/pace.ts';
+import { atPace, type Pace, sessionMs, stepPace } from '../signing/pace.ts';
 import { SIGNING_TIMING, type SigningTiming } from '../signing/timing.ts';
 
 /** Keys of which the pace is known; the one that was not used for longest makes room. */
@@ -34,6 +34,12 @@ export class Paces {
   /** How long a session of this key, begun now, waits for what. */
   timing(keyId: KeyId): SigningTiming {
     return atPace(SIGNING_TIMING, this.#paces.get(keyId));
+  }
+
+  /** When a session of this key has taken longer than others do, in ms; not before `leastMs`. */
+  longMs(keyId: KeyId, leastMs: number): number {
+    const pace = this.#paces.get(keyId);
+    return pace === undefined ? leastMs : Math.max(leastMs, sessionMs(pace));
   }
 
   /** For one session. */

@@ -116,7 +116,7 @@ export class SessionRegistry implements SigningHost {
       const live = this.#live.get(sid);
       if (live instanceof SigningSession) live.rule(by);
     });
-    this.#openings = new Openings(deps.clock);
+    this.#openings = new Openings(deps.clock, this.paces);
     this.#watch = new Watch(deps, options.stallMs ?? 10_000, () => this.live());
     this.news = new SessionNewsService({
       ...deps,
@@ -460,7 +460,7 @@ export class SessionRegistry implements SigningHost {
   #begin(session: AnySession): void {
     const { sid } = session;
     if (session instanceof SigningSession) {
-      this.#openings.add(sid, () => {
+      this.#openings.add(session.sealed, () => {
         this.#tellProposal(session);
         this.say(sid, 'joined');
       });

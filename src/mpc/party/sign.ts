@@ -19,7 +19,10 @@ import { broughtShare } from './share-brought.ts';
 import { SigningSession } from './signing-session.ts';
 import { failureError, throwIfGone, waitForEnd } from './wait.ts';
 
-/** A session that takes longer looks whether the network has an answer already, in ms. */
+/**
+ * A session that takes longer, and longer than others of its key, looks whether the network has an
+ * answer already. In ms.
+ */
 const LOOK_MS = 300;
 
 /** A signature and how it was come by. */
@@ -189,12 +192,12 @@ export class Signatures {
     key: KeyInfo,
     requestId: RequestId,
   ): void {
-    const { results, deps } = this.#registry;
+    const { results, deps, paces } = this.#registry;
     const look = async (): Promise<void> => {
       const found = await results.find(requestId, key, message, 'anywhere');
       if (found !== undefined) session.offer(found.envelope);
     };
-    const stop = deps.clock.after(LOOK_MS, () => {
+    const stop = deps.clock.after(paces.longMs(key.keyId, LOOK_MS), () => {
       this.#registry.background('look for a result', look());
     });
     session.onEnd(stop);

@@ -34,10 +34,20 @@ export function stepPace(pace: Pace | undefined, ms: number): Pace {
   };
 }
 
+/** Nearly all attempts of this pace end within this, in ms. */
+const attemptMs = ({ meanMs, deviationMs }: Pace): number =>
+  Math.min(LONGEST_MS, 1.25 * meanMs + 2 * deviationMs);
+
+/**
+ * Nearly all sessions of this pace end within this, in ms: the beginning and the end of a session
+ * wait for the same hosts as its attempt.
+ */
+export const sessionMs = (pace: Pace): number => Math.min(LONGEST_MS, 2 * attemptMs(pace));
+
 /** Waits that an attempt of this pace keeps; never shorter than those of `timing`. */
 export function atPace(timing: SigningTiming, pace: Pace | undefined): SigningTiming {
   if (pace === undefined) return timing;
-  const needMs = Math.min(LONGEST_MS, 1.25 * pace.meanMs + 2 * pace.deviationMs);
+  const needMs = attemptMs(pace);
   const patientMs = Math.min(PATIENT_MS, needMs);
   return {
     ...timing,

@@ -74,6 +74,8 @@ export class SharedRecords {
   readonly byAddress = new Map<string, Map<string, Uint8Array>>();
   readonly published: { readonly by: string; readonly address: string; readonly role: string }[] =
     [];
+  /** Addresses that a node looked for in the network. */
+  readonly sought: string[] = [];
   /** A slow disk: what a node's look at its own store waits for. */
   slow: (node: string) => Promise<void> = () => Promise.resolve();
   /** A slow network: what a publication waits for. */
@@ -96,7 +98,10 @@ export class SharedRecords {
         if (!local.has(address)) await publish(address, bytes, 'witness');
       },
       candidates: async (address, where) => {
-        if (where === 'anywhere') return [...(this.byAddress.get(address)?.values() ?? [])];
+        if (where === 'anywhere') {
+          this.sought.push(address);
+          return [...(this.byAddress.get(address)?.values() ?? [])];
+        }
         const found = local.get(address) ?? [];
         await this.slow(node);
         return found;

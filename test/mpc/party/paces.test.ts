@@ -32,8 +32,10 @@ describe('the pace of a key', () => {
   it('changes nothing where signatures are soon done', () => {
     const { paces, gather } = pacesAt();
     for (let i = 0; i < 20; i++) gather(20);
-    expect(paces.timing(key)).toEqual(SIGNING_TIMING);
-    expect(paces.timing('c3'.repeat(32) as KeyId)).toEqual(SIGNING_TIMING);
+    for (const one of [key, 'c3'.repeat(32) as KeyId]) {
+      expect(paces.timing(one)).toEqual(SIGNING_TIMING);
+      expect(paces.longMs(one, 250)).toBe(250);
+    }
   });
 
   it('postpones all that makes busy hosts busier, for that key, until they are no longer busy', () => {
@@ -43,6 +45,7 @@ describe('the pace of a key', () => {
     expect([exchangeMs, rankMs]).toEqual([sharesMs, SIGNING_TIMING.rankMs]);
     expect(sharesMs).toBeGreaterThan(440);
     expect(sharesMs).toBeLessThan(460);
+    expect(paces.longMs(key, 250)).toBe(2 * sharesMs);
     expect(SIGNING_TIMING).toMatchObject(others);
     expect(paces.timing('c3'.repeat(32) as KeyId)).toEqual(SIGNING_TIMING);
     for (let i = 0; i < 40; i++) gather(20);
@@ -54,6 +57,7 @@ describe('the pace of a key', () => {
     for (let i = 0; i < 10; i++) gather(60_000);
     expect(waitMs()).toBe(600);
     expect(paces.timing(key)).toMatchObject({ rankMs: 600, exchangeMs: 2_000 });
+    expect(paces.longMs(key, 250)).toBe(2_000);
     const stopped = pacesAt();
     for (let i = 0; i < 20; i++) stopped.gather(20);
     stopped.gather(60_000);
