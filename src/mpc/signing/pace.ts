@@ -3,40 +3,34 @@
  * are busy a fixed wait calls everybody silent; each further attempt, and each share that goes to
  * all signers, then makes them busier still, and they stay so.
  *
- * The estimate is that of a round trip in TCP, RFC 6298 §2. What is waited is a quarter more than
- * the mean and two deviations instead of four: an attempt too many costs little, and a signer that
- * died is to be replaced soon.
+ * The measure is the median: a host that died or was stopped makes some attempts long, and the
+ * next ones must not wait longer for whoever dies then.
  * @module
  */
 import type { SigningTiming } from './timing.ts';
 
-/** Moving mean and mean deviation, in ms. */
-export interface Pace {
-  readonly meanMs: number;
-  readonly deviationMs: number;
-}
+/** Durations of the last attempts in ms, the latest at the end; one at least. */
+export type Pace = readonly number[];
 
-/** What one attempt adds at most: a driver that was stopped meanwhile says little. In ms. */
-const LONGEST_MS = 2_000;
+const ATTEMPTS = 9;
+/** Attempts wait for twice the median. */
+const PATIENCE = 2;
 /** The longest wait for a signer or a driver: a request ends within 1.5 s when one of them dies. */
 const PATIENT_MS = 600;
-const MEAN_GAIN = 1 / 8;
-const DEVIATION_GAIN = 1 / 4;
+/** The longest wait where nobody waits along. */
+const LONGEST_MS = 2_000;
 
 /** The pace after one more attempt took `ms`. */
-export function stepPace(pace: Pace | undefined, ms: number): Pace {
-  const took = Math.min(ms, LONGEST_MS);
-  if (pace === undefined) return { meanMs: took, deviationMs: took / 2 };
-  const { meanMs, deviationMs } = pace;
-  return {
-    meanMs: meanMs + MEAN_GAIN * (took - meanMs),
-    deviationMs: deviationMs + DEVIATION_GAIN * (Math.abs(took - meanMs) - deviationMs),
-  };
-}
+export const stepPace = (pace: Pace | undefined, ms: number): Pace => [
+  ...(pace ?? []).slice(1 - ATTEMPTS),
+  ms,
+];
 
 /** Nearly all attempts of this pace end within this, in ms. */
-const attemptMs = ({ meanMs, deviationMs }: Pace): number =>
-  Math.min(LONGEST_MS, 1.25 * meanMs + 2 * deviationMs);
+function attemptMs(pace: Pace): number {
+  const median = [...pace].sort((a, b) => a - b)[pace.length >> 1] ?? 0;
+  return Math.min(LONGEST_MS, PATIENCE * median);
+}
 
 /**
  * Nearly all sessions of this pace end within this, in ms: the beginning and the end of a session
