@@ -324,3 +324,12 @@ export async function until(what: string, check: () => boolean, ms = 60_000): Pr
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** Until every node has the certificate of one key. */
+export const keyEverywhere = ({ nodes }: TestCluster): Promise<void> =>
+  until('the key everywhere', () =>
+    nodes.every(({ party }) => {
+      const [key, ...more] = party.keys();
+      return key !== undefined && key.status !== 'pending' && more.length === 0;
+    }),
+  );

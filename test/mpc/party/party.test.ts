@@ -4,7 +4,14 @@ import type { KeyId } from '../../../src/base/brands.ts';
 import { fromHex, toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { opensslAccepts } from '../../support/ed25519.ts';
 import { steadyClock } from '../../support/steady-clock.ts';
-import { type ClusterOptions, forever, TestCluster, type TestNode, until } from './cluster.ts';
+import {
+  type ClusterOptions,
+  forever,
+  keyEverywhere,
+  TestCluster,
+  type TestNode,
+  until,
+} from './cluster.ts';
 
 let cluster: TestCluster;
 const start = async (count: number, setup: ClusterOptions = {}): Promise<TestCluster> => {
@@ -21,15 +28,6 @@ const makeKey = (node: TestNode, threshold: number, parties: number, change = {}
 const sign = (node: TestNode, text: string, change = {}) =>
   node.party.sign({ key: 'release', message: utf8Bytes(text), fresh: false, ...change }, forever());
 
-/** Until every node has the certificate of one key. */
-const keyEverywhere = (): Promise<void> =>
-  until('the key everywhere', () =>
-    cluster.nodes.every(({ party }) => {
-      const [key, ...more] = party.keys();
-      return key !== undefined && key.status !== 'pending' && more.length === 0;
-    }),
-  );
-
 /** Verifies with node:crypto, from nothing but hex. */
 function opensslSays(publicKey: string, text: string, signature: string): boolean {
   const [key, bytes] = [Buffer.from(publicKey, 'hex'), Buffer.from(signature, 'hex')];
@@ -42,7 +40,7 @@ describe('party service', () => {
     const key = await makeKey(cluster.node(0), 2, 3, { purpose: 'releases' });
     expect(key).toMatchObject({ name: 'release', threshold: 2, status: 'active', epoch: 0 });
     expect(key.parties.map(({ index }) => index)).toEqual([1, 2, 3]);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     for (const node of nodes) {
       expect(node.party.key('release')).toMatchObject({ keyId: key.keyId, status: 'active' });
       expect(node.party.session(key.sessionId)).toMatchObject({ state: 'completed' });
@@ -54,7 +52,7 @@ describe('party service', () => {
   it('signs with a 3-of-5 key from any holder, and a standard tool accepts it', async () => {
     const { nodes } = await start(5);
     const key = await makeKey(cluster.node(1), 3, 5);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     for (const [i, node] of nodes.entries()) {
       const text = `message ${i}`;
       const signed = await sign(node, text);
@@ -74,7 +72,7 @@ describe('party service', () => {
   it('makes and uses a secp256k1-tr key', async () => {
     await start(3);
     await makeKey(cluster.node(0), 2, 3, { suite: 'secp256k1-tr' });
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const signed = await sign(cluster.node(2), 'taproot');
     const ok = cluster
       .node(1)
@@ -85,7 +83,7 @@ describe('party service', () => {
   it('S6: answers the same request from its result, without a session', async () => {
     const { nodes } = await start(3);
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const first = await sign(cluster.node(0), 'once');
     await until('sessions ended', () => nodes.every((n) => n.party.liveSessions === 0));
     for (const node of nodes) {
@@ -107,7 +105,7 @@ describe('party service', () => {
   it('S6: two nodes and two clients ask at once: one result', async () => {
     const { nodes } = await start(3);
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const answers = await Promise.all([
       sign(cluster.node(0), 'race'),
       sign(cluster.node(0), 'race'),
@@ -123,7 +121,7 @@ describe('party service', () => {
   it('S6: a holder that makes the signature while another session opens there makes no second', async () => {
     await start(3);
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const [first, second, holder] = [cluster.node(0), cluster.node(1), cluster.node(2)];
     cluster.net.cut(first.peerId, second.peerId);
     let goOn: () => void = () => {};
@@ -158,7 +156,7 @@ describe('party service', () => {
     });
     const observer = cluster.node(3);
     const key = await makeKey(cluster.node(0), 2, 3, { requesters: [observer.peerId] });
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const signed = await sign(observer, 'mine');
     expect(opensslSays(key.publicKey, 'mine', signed.signature)).toBe(true);
     expect(signed.signers).not.toContain(observer.peerId);
@@ -238,7 +236,7 @@ describe('party service', () => {
   it('refuses a message over 1 MiB with the advice to sign a digest; 1 MiB is signed', async () => {
     await start(2);
     await makeKey(cluster.node(0), 2, 2);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const request = (size: number) => ({
       key: 'release',
       message: new Uint8Array(size),
@@ -268,7 +266,7 @@ describe('party service', () => {
   it('ends with the reasons when too many holders refuse to sign', async () => {
     await start(3);
     await makeKey(cluster.node(0), 3, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     cluster.node(1).party.drain(0);
     await expect(sign(cluster.node(0), 'x')).rejects.toMatchObject({
       code: 'REFUSED_BY_POLICY',
@@ -279,7 +277,7 @@ describe('party service', () => {
   it('S3: signs on when a holder has died, and says so at once when too few are left', async () => {
     await start(3);
     const key = await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     await cluster.kill(cluster.node(2));
     const signed = await sign(cluster.node(0), 'two left');
     expect(opensslSays(key.publicKey, 'two left', signed.signature)).toBe(true);
@@ -294,7 +292,7 @@ describe('party service', () => {
   it('S3: a request outlives its proposer, and a holder that had no proposal joins', async () => {
     const { nodes } = await start(4);
     const key = await makeKey(cluster.node(0), 2, 4);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const proposer = cluster.node(0);
     // Only node 1 gets the proposal; the proposer dies before it can do more.
     let reached = false;
@@ -341,7 +339,7 @@ describe('party service', () => {
   it('a client that goes away cancels its session and nothing stays behind (R55)', async () => {
     await start(3);
     await makeKey(cluster.node(0), 3, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     cluster.net.tamper = ({ topic }) => (topic === 'mpc/msg' ? 'drop' : 'pass');
     const client = new AbortController();
     const request = { key: 'release', message: utf8Bytes('gone'), fresh: false };
@@ -382,7 +380,7 @@ describe('party service', () => {
   it('a signature that took a moment is told of by its proposer alone, and ends for all', async () => {
     const { nodes } = await start(3);
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const { sessionId } = await sign(cluster.node(1), 'a moment');
     for (const node of nodes) {
       const shown = () => node.party.sessions().find((one) => one.sessionId === sessionId);
@@ -402,7 +400,7 @@ describe('party service', () => {
   it('R16: a draining node refuses new work and lets running sessions end', async () => {
     await start(3);
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     // Otherwise it might be over before anybody looks.
     cluster.net.tamper = ({ topic }) => (topic === 'mpc/msg' ? 'drop' : 'pass');
     const signing = sign(cluster.node(0), 'last');
@@ -419,7 +417,7 @@ describe('party service', () => {
   it('K3: no plaintext share in any stored value, frame, event or log line', async () => {
     const { nodes } = await start(3);
     const key = await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     await sign(cluster.node(1), 'canary');
     await until('ended', () => nodes.every((n) => n.party.liveSessions === 0));
     const shares: string[] = [];
@@ -447,7 +445,7 @@ describe('party service', () => {
       roles: ['persistent', 'persistent', 'persistent', 'observer'],
     });
     await makeKey(cluster.node(0), 2, 3);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     const text = 'a message that nobody else may read';
     await sign(cluster.node(0), text);
     await until('ended', () => nodes.every((n) => n.party.liveSessions === 0));
@@ -464,7 +462,7 @@ describe('party service', () => {
   it('R55: 100 failed sessions leave no timer and no session behind', async () => {
     const { nodes } = await start(2);
     await makeKey(cluster.node(0), 2, 2);
-    await keyEverywhere();
+    await keyEverywhere(cluster);
     cluster.net.tamper = ({ topic }) => (topic === 'mpc/msg' ? 'drop' : 'pass');
     const failures = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>

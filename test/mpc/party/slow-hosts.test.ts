@@ -1,7 +1,7 @@
 /** Where everything takes long, a session that takes as long as the others is no event. */
 import { afterEach, expect, it } from 'vitest';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
-import { forever, TestCluster, until } from './cluster.ts';
+import { forever, keyEverywhere, TestCluster, until } from './cluster.ts';
 
 let cluster: TestCluster;
 afterEach(() => cluster.stop());
@@ -26,9 +26,7 @@ it('tell and look for nothing once they know how long a signature takes', async 
   cluster = await TestCluster.start(3);
   const key = { name: 'release', suite: 'ed25519', threshold: 2, parties: 3 };
   await cluster.node(0).party.createKey(key, forever());
-  await until('the key everywhere', () =>
-    cluster.nodes.every(({ party }) => party.keys().some(({ status }) => status !== 'pending')),
-  );
+  await keyEverywhere(cluster);
   await signOnce('fast');
   cluster.net.delayMs = 180;
   const first = await signOnce('slow at once');
