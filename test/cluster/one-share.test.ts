@@ -20,6 +20,8 @@ let cluster: Cluster;
 let clusterId: ClusterId;
 let twin: TestNode | undefined;
 let texts = 0;
+/** Texts with a signature. */
+let signatures = 0;
 
 beforeAll(async () => {
   cluster = await Cluster.start(3, tapped(dir));
@@ -45,6 +47,7 @@ async function sign(node: TestNode): Promise<string> {
   const body = { key: 'main', message, encoding: 'utf8', fresh: true, timeoutMs: 8_000 };
   try {
     await node.post('/v1/sign', body);
+    signatures++;
     return 'signed';
   } catch (error) {
     const { code } = error as { readonly code?: string };
@@ -75,10 +78,16 @@ interface Part {
  * Its host takes part again when an operator, who has stopped the other one, starts it anew.
  */
 async function lookedAfter(): Promise<void> {
-  await until('sessions are over', async () => {
-    const lists = cluster.nodes.map((node) => node.get<readonly Session[]>('/v1/sessions'));
-    return (await Promise.all(lists)).flat().every(({ state }) => isTerminal(state));
-  });
+  let open = 'no answer';
+  await until(
+    () => `sessions are over: ${open}`,
+    async () => {
+      const lists = cluster.nodes.map((node) => node.get<readonly Session[]>('/v1/sessions'));
+      const going = (await Promise.all(lists)).flat().filter(({ state }) => !isTerminal(state));
+      open = JSON.stringify(going);
+      return going.length === 0;
+    },
+  );
   for (const node of cluster.nodes) {
     const parts = await node.get<readonly Part[]>('/v1/health');
     const mpc = parts.find(({ component }) => component === 'mpc');
@@ -90,14 +99,18 @@ async function lookedAfter(): Promise<void> {
   await cluster.meshed();
 }
 
-/** @param witness is stopped for it, and runs again behind it. */
-async function expectOneShareEach(what: string, witness: TestNode, atLeast: number) {
+/**
+ * No signature of two of three comes about before a share has left a host.
+ * @param witness is stopped for it, and runs again behind it.
+ */
+async function expectOneShareEach(what: string, witness: TestNode) {
   await witness.kill();
   const found = await collectShares(dir, clusterId, witness);
-  console.log(`${what}: ${found.shares} shares under ${found.commitments / 2} commitments`);
+  const under = `${found.shares} shares under ${found.commitments / 2} commitments`;
+  console.log(`${what}: ${signatures} signatures, ${under}`);
   expect(found.violations).toEqual([]);
   expect(found.orphans).toBe(0);
-  expect(found.shares).toBeGreaterThanOrEqual(atLeast);
+  expect(found.shares).toBeGreaterThanOrEqual(signatures);
   expect(found.commitments).toBe(2 * found.shares);
   await witness.start();
   await lookedAfter();
@@ -121,7 +134,7 @@ it('N1: a data directory that is copied, and runs twice at once', async () => {
   await copy.kill();
   await lookedAfter();
   expect(signed(await burst([a, c]))).toBe(8);
-  await expectOneShareEach('copied', a, 50);
+  await expectOneShareEach('copied', a);
 });
 
 it('N1: a disk that goes back to an earlier day', async () => {
@@ -139,7 +152,7 @@ it('N1: a disk that goes back to an earlier day', async () => {
   await cluster.meshed();
   const ends = await burst(cluster.nodes);
   expect(signed(ends)).toBe(ends.length);
-  await expectOneShareEach('gone back', a, 90);
+  await expectOneShareEach('gone back', a);
 });
 
 it('N1: a disk that comes from a backup, while its nonces were with the others', async () => {
@@ -156,5 +169,5 @@ it('N1: a disk that comes from a backup, while its nonces were with the others',
   await cluster.meshed();
   const ends = await burst(cluster.nodes);
   expect(signed(ends)).toBe(ends.length);
-  await expectOneShareEach('restored', a, 130);
+  await expectOneShareEach('restored', a);
 });

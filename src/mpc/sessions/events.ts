@@ -147,6 +147,14 @@ export function chainPrefix(chain: Chain): readonly OpenedEvent[] {
 /** Whether the author signed two events for one place. */
 export const isForked = (chain: Chain): boolean => [...chain.values()].some((e) => e.length > 1);
 
+/**
+ * What the author's next event follows. In a forked chain that is the newest: the place behind the
+ * unforked beginning may have no room for a third, and an end that is said late still counts.
+ */
+export function lastOf(chain: Chain): OpenedEvent | undefined {
+  return isForked(chain) ? chain.get(Math.max(...chain.keys()))?.[0] : chainPrefix(chain).at(-1);
+}
+
 /** Short name of an event for a storage key. */
 export const eventKey = ({ event, hash }: OpenedEvent): string =>
   `${event.author}/${String(event.seq).padStart(4, '0')}/${toHex(hash.subarray(0, 8))}`;

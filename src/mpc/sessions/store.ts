@@ -14,7 +14,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Clock, KeyValue, KeyValueOp, Logger, Signer } from '../../base/ports.ts';
 import type { SealedProposal } from '../types.ts';
 import type { Chain, EventData, EventKind, OpenedEvent } from './events.ts';
-import { addToChain, chainPrefix, eventKey, openEvent, sealEvent } from './events.ts';
+import { addToChain, chainPrefix, eventKey, lastOf, openEvent, sealEvent } from './events.ts';
 import type { SessionFacts, SessionView } from './fold.ts';
 import { foldAuthor, foldSession, isTerminal, PARTY_TABLE } from './fold.ts';
 import { openProposal } from './proposal.ts';
@@ -181,24 +181,32 @@ export class SessionStore {
     if (entry === undefined) throw new BzzzError('INTERNAL', `session ${sid} is not known`);
     const chain = entry.chains.get(signer.peerId) ?? new Map();
     const { state } = foldAuthor(chain);
-    const prefix = chainPrefix(chain);
+    const last = lastOf(chain);
+    const length = last?.event.seq ?? 0;
     if (PARTY_TABLE[state][kind] === undefined) return undefined;
     // An onlooker's deadline must not overrule an end that is known already (S1).
     if (kind !== 'note' && kind !== 'completed' && isTerminal(entry.view.state)) return undefined;
-    if (kind === 'note' && prefix.length >= NOTES_PER_AUTHOR) return undefined;
-    if (prefix.length >= LIMITS.sessionEventsPerAuthor) return undefined;
+    if (kind === 'note' && length >= NOTES_PER_AUTHOR) return undefined;
+    if (length >= LIMITS.sessionEventsPerAuthor) return undefined;
     const said = { kind, timeMs: clock.wallMs(), data };
-    const opened = sealEvent(clusterId, signer, sid, prefix.at(-1), said);
+    const opened = sealEvent(clusterId, signer, sid, last, said);
     this.#insert(opened);
     await kv.put(`e/${sid}/${eventKey(opened)}`, opened.envelope);
     return opened;
   }
 
-  /** Takes another author's event. @returns whether it was new and is of a known session. */
+  /**
+   * Takes an event that others brought. One of this node's own was said by a copy of the host, or
+   * before its disk went back: then `completed` is the word of one who saw the evidence, and the
+   * only end that the session can have here.
+   * @returns whether it was new and is of a known session.
+   */
   async hear(opened: OpenedEvent): Promise<boolean> {
     if (!this.#insert(opened)) return false;
-    const { sid } = opened.event;
-    await this.#deps.kv.put(`e/${sid}/${eventKey(opened)}`, opened.envelope);
+    const { sid, author } = opened.event;
+    const stored = this.#deps.kv.put(`e/${sid}/${eventKey(opened)}`, opened.envelope);
+    const own = author === this.#deps.signer.peerId;
+    await Promise.all([stored, own && this.#saidCompleted(sid) ? this.prove(sid) : undefined]);
     return true;
   }
 
@@ -313,6 +321,11 @@ export class SessionStore {
     if (after === before) return false;
     this.#set({ ...entry, chains: new Map(entry.chains).set(author, after) });
     return true;
+  }
+
+  #saidCompleted(sid: SessionId): boolean {
+    const own = this.#entries.get(sid)?.chains.get(this.#deps.signer.peerId);
+    return own !== undefined && foldAuthor(own).state === 'completed';
   }
 
   /** Forgets the oldest sessions over the limit that ended, or that are none of this node's. */

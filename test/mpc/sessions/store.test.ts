@@ -137,6 +137,47 @@ describe('session store', () => {
     expect((await openStore()).get(sealed.sid)?.view.state).toBe('completed');
   });
 
+  it('S1: is completed by its own word when others bring that back', async () => {
+    const sealed = proposal(1);
+    const [self, other] = [signers[1]!, signers[2]!];
+    const said = { kind: 'completed' as const, timeMs: 5, data: {} };
+    const store = await openStore();
+    await store.remember(sealed, peers, 2, { taking: false, sync: false });
+    await store.hear(sealEvent(clusterId, other, sealed.sid, undefined, said));
+    expect(store.get(sealed.sid)?.view.state).toBe('running');
+    const own = sealEvent(clusterId, self, sealed.sid, undefined, said);
+    expect(await store.hear(own)).toBe(true);
+    expect(store.get(sealed.sid)?.view.state).toBe('completed');
+    // Nor does a second, other event at the same place take the end back.
+    const note = { kind: 'note' as const, timeMs: 6, data: {} };
+    await store.hear(sealEvent(clusterId, self, sealed.sid, undefined, note));
+    expect(store.get(sealed.sid)?.view.state).toBe('completed');
+    expect((await openStore()).get(sealed.sid)?.view.state).toBe('completed');
+  });
+
+  it('S1: is completed by its own word also where it proposed and has no part', async () => {
+    const sealed = proposal(1);
+    const store = await openStore(undefined, signers[0]!);
+    await store.remember(sealed, peers.slice(1), 2, { taking: false, sync: false });
+    const said = { kind: 'completed' as const, timeMs: 5, data: {} };
+    await store.hear(sealEvent(clusterId, signers[0]!, sealed.sid, undefined, said));
+    expect(store.get(sealed.sid)?.view.state).toBe('completed');
+  });
+
+  it('S1: ends also where a copy of the host has filled the next place of its chain', async () => {
+    const store = await openStore();
+    const sealed = proposal(1);
+    await store.remember(sealed, peers, 2, taking);
+    await store.say(sealed.sid, 'joined');
+    const said = { kind: 'joined' as const, timeMs: 77, data: {} };
+    await store.hear(sealEvent(clusterId, signers[1]!, sealed.sid, undefined, said));
+    await store.say(sealed.sid, 'failed', { code: 'NO_QUORUM', message: 'nobody' });
+    expect(store.get(sealed.sid)?.view).toMatchObject({
+      state: 'failed',
+      error: { code: 'NO_QUORUM' },
+    });
+  });
+
   it('S1: says nothing after its end but evidence', async () => {
     const store = await openStore();
     const sealed = proposal(1);
