@@ -2,20 +2,27 @@
  * The arbiter of sessions of one request (signing/arbiter.ts) on a real clock.
  * @module
  */
-import type { RequestId, SessionId } from '../../base/brands.ts';
+import type { PeerId, RequestId, SessionId } from '../../base/brands.ts';
 import type { Cancel, Clock } from '../../base/ports.ts';
-import { type ArbiterInput, NO_SESSIONS, stepArbiter } from '../signing/arbiter.ts';
+import { type ArbiterInput, NO_SESSIONS, type Ruling, stepArbiter } from '../signing/arbiter.ts';
+import type { ReleasedEffect } from '../signing/types.ts';
 import type { SealedProposal, SignProposal } from '../types.ts';
+
+/** What happened, without the when and the where. */
+type What =
+  | { readonly type: 'opened' | 'ended' | 'tick' }
+  | ReleasedEffect
+  | { readonly type: 'gone'; readonly driver: PeerId };
 
 /** Who goes first, for all requests of this node. */
 export class Arbitration {
   readonly #clock: Clock;
-  readonly #rule: (sid: SessionId, by: SessionId | undefined) => void;
+  readonly #rule: (ruling: Ruling) => void;
   readonly #rechecks = new Map<RequestId, Cancel>();
   #state = NO_SESSIONS;
 
-  /** @param rule tells a session to stand back for `by`, or to go on. */
-  constructor(clock: Clock, rule: (sid: SessionId, by: SessionId | undefined) => void) {
+  /** @param rule tells a session to stand back, or to go on. */
+  constructor(clock: Clock, rule: (ruling: Ruling) => void) {
     this.#clock = clock;
     this.#rule = rule;
   }
@@ -25,23 +32,32 @@ export class Arbitration {
   }
 
   /** Something happened to a session; one that asked for a fresh signature takes no part. */
-  step(type: ArbiterInput['type'], sealed: SealedProposal<SignProposal>): void {
-    const { fresh, requestId } = sealed.proposal;
-    if (fresh) return;
-    const input = { type, requestId, sid: sealed.sid, now: this.#clock.now() };
-    const { state, recheckMs, rulings } = stepArbiter(this.#state, input);
-    this.#state = state;
-    this.#rechecks.get(requestId)?.();
-    this.#rechecks.delete(requestId);
-    if (recheckMs !== undefined) {
-      const tick = (): void => this.step('tick', sealed);
-      this.#rechecks.set(requestId, this.#clock.after(recheckMs, tick));
+  step(what: What, { sid, proposal }: SealedProposal<SignProposal>): void {
+    if (!proposal.fresh) this.#step(what, proposal.requestId, sid);
+  }
+
+  /** A peer cannot be reached: shares that it got as a driver bind nobody. */
+  gone(driver: PeerId): void {
+    for (const [requestId, [first]] of this.#state) {
+      if (first !== undefined) this.#step({ type: 'gone', driver }, requestId, first.sid);
     }
-    for (const { sid, by } of rulings) this.#rule(sid, by);
   }
 
   close(): void {
     for (const cancel of this.#rechecks.values()) cancel();
     this.#rechecks.clear();
+  }
+
+  #step(what: What, requestId: RequestId, sid: SessionId): void {
+    const input: ArbiterInput = { ...what, requestId, sid, now: this.#clock.now() };
+    const { state, recheckMs, rulings } = stepArbiter(this.#state, input);
+    this.#state = state;
+    this.#rechecks.get(requestId)?.();
+    this.#rechecks.delete(requestId);
+    if (recheckMs !== undefined) {
+      const tick = (): void => this.#step({ type: 'tick' }, requestId, sid);
+      this.#rechecks.set(requestId, this.#clock.after(recheckMs, tick));
+    }
+    for (const ruling of rulings) this.#rule(ruling);
   }
 }

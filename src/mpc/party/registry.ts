@@ -19,7 +19,7 @@ import type { VerifiedResult } from '../result.ts';
 import type { EventData, EventKind } from '../sessions/events.ts';
 import { isKeygen, isReshare } from '../sessions/proposal.ts';
 import type { RememberOptions } from '../sessions/store.ts';
-import type { SigningStart } from '../signing/types.ts';
+import type { ReleasedEffect, SigningStart } from '../signing/types.ts';
 import type {
   DealtProposal,
   KeygenProposal,
@@ -112,9 +112,9 @@ export class SessionRegistry implements SigningHost {
     this.meter = new SessionMeter(deps.clock);
     this.accusations = new Accusations(deps);
     this.paces = new Paces(deps.clock);
-    this.#arbitration = new Arbitration(deps.clock, (sid, by) => {
+    this.#arbitration = new Arbitration(deps.clock, ({ sid, standing }) => {
       const live = this.#live.get(sid);
-      if (live instanceof SigningSession) live.rule(by);
+      if (live instanceof SigningSession) live.rule(standing);
     });
     this.#openings = new Openings(deps.clock, this.paces);
     this.#watch = new Watch(deps, options.stallMs ?? 10_000, () => this.live());
@@ -199,6 +199,7 @@ export class SessionRegistry implements SigningHost {
     this.#nonces.start();
     this.#unsubscribe.push(
       this.deps.direct.onPeer((peer, live) => {
+        if (!live) this.#arbitration.gone(peer);
         for (const session of this.live()) {
           if (live && session instanceof DealtSession) session.met(peer);
           else if (!live && session instanceof SigningSession) session.gone(peer);
@@ -297,7 +298,7 @@ export class SessionRegistry implements SigningHost {
       await remembered;
     } catch (error) {
       this.#openings.end(session.sid);
-      this.#arbitration.step('ended', session.sealed);
+      this.#arbitration.step({ type: 'ended' }, session.sealed);
       throw error;
     }
     if (this.#closed) session.close();
@@ -398,8 +399,8 @@ export class SessionRegistry implements SigningHost {
     });
   }
 
-  released(session: SigningSession): void {
-    this.#arbitration.step('released', session.sealed);
+  released({ sealed }: SigningSession, effect: ReleasedEffect): void {
+    this.#arbitration.step(effect, sealed);
   }
 
   /** A valid result that ends a session. Others of the request need not go on. */
@@ -430,7 +431,7 @@ export class SessionRegistry implements SigningHost {
       this.say(sid, end.state, { code, message: message.slice(0, 512), culprits, silent });
       if (culprits.includes(this.self)) this.accusations.add(sid);
     }
-    if (live instanceof SigningSession) this.#arbitration.step('ended', live.sealed);
+    if (live instanceof SigningSession) this.#arbitration.step({ type: 'ended' }, live.sealed);
     this.#ended.add(live);
   }
 
@@ -464,7 +465,7 @@ export class SessionRegistry implements SigningHost {
         this.#tellProposal(session);
         this.say(sid, 'joined');
       });
-      this.#arbitration.step('opened', session.sealed);
+      this.#arbitration.step({ type: 'opened' }, session.sealed);
       this.#offerKnown(session);
     } else {
       this.#tellProposal(session);

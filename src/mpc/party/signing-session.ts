@@ -8,9 +8,11 @@ import { BzzzError } from '../../base/errors.ts';
 import { wipe } from '../keys/sharefile.ts';
 import type { NoncePort } from '../nonces/types.ts';
 import type { VerifiedResult } from '../result.ts';
+import type { Standing } from '../signing/arbiter.ts';
 import { openSigning, stepSigning } from '../signing/machine.ts';
 import type {
   Refusal,
+  ReleasedEffect,
   SigningDeps,
   SigningEffect,
   SigningInput,
@@ -30,7 +32,7 @@ import type { ProposeBody } from './wire.ts';
 /** What the service does for signing sessions in particular. */
 export interface SigningHost extends Host {
   /** A share of this session is about to leave. */
-  released(session: SigningSession): void;
+  released(session: SigningSession, effect: ReleasedEffect): void;
   /** Brings the proposal to a holder, with the machine's first message to it. */
   propose(session: SigningSession, peer: PeerId, first: Uint8Array | null): Promise<void>;
   /** Commitments that were exchanged ahead, for a key that is held here. */
@@ -154,9 +156,9 @@ export class SigningSession extends Session<Signing> {
     this.feed({ type: 'result', record });
   }
 
-  /** The arbiter's word: stand back for `by`, or go on. */
-  rule(by: SessionId | undefined): void {
-    this.feed(by === undefined ? { type: 'resumed' } : { type: 'superseded', by });
+  /** The arbiter's word: stand back, or go on. */
+  rule(standing: Standing | undefined): void {
+    this.feed(standing === undefined ? { type: 'resumed' } : { type: 'superseded', ...standing });
   }
 
   override close(): void {
@@ -175,7 +177,7 @@ export class SigningSession extends Session<Signing> {
           .then(() => ({ type: 'signOwn', attempt }));
       }
       case 'released':
-        this.#host.released(this);
+        this.#host.released(this, effect);
         return undefined;
       case 'record':
         this.#host.learnResult(this.sid, effect.result);

@@ -2,45 +2,67 @@
  * Two sessions for the same request: which one a holder works on (S6).
  *
  * A holder that has released no share for a request yields to the lower live session id. One that
- * has released a share stays with that session for a while, because its signature may be on its
- * way; then it yields too, so in the end every holder works on the lowest. A session that asked
- * for a fresh signature takes no part in this. The rule decides only how many signatures are made:
- * nonces are safe without it, and readers agree on one result by its CID.
+ * has given a driver its share stays with that session for as long as it waits for that driver,
+ * because the signature may be on its way; then it yields too, so in the end every holder works on
+ * the lowest. A driver whose own share has not left it is bound by nothing: of two that ask at
+ * once one signs for the other. A session that asked for a fresh signature takes no part in this.
+ * The rule decides only how many signatures are made: nonces are safe without it, and readers agree
+ * on one result by its CID.
+ *
+ * | input    | what it does to the session                                                  |
+ * | -------- | ---------------------------------------------------------------------------- |
+ * | opened   | it is live                                                                   |
+ * | released | it binds this holder to a driver for a while; once for each driver           |
+ * | gone     | no session binds it to that driver any more                                  |
+ * | ended    | it is live no more                                                           |
+ * | tick     | nothing; bonds may have run out                                              |
  * @module
  */
-import type { Millis, RequestId, SessionId } from '../../base/brands.ts';
+import type { Millis, PeerId, RequestId, SessionId } from '../../base/brands.ts';
 import { compareText } from '../../base/bytes.ts';
 
+interface Bond {
+  readonly driver: PeerId;
+  readonly until: Millis;
+}
+
 /**
- * So long a released share binds its holder, in ms. A driver signs first of all itself, so two that
- * ask at once are both bound; when nobody can spare either of them, both wait for this.
+ * Which session a session stands back for.
+ * @property bound a share of this node is out there: a signature of this session would be a second.
  */
-export const SHARE_BINDS_MS = 500;
+export interface Standing {
+  readonly by: SessionId;
+  readonly bound: boolean;
+}
 
 interface LiveSession {
   readonly sid: SessionId;
-  /** When this node released its first share in it. Later ones do not renew the bond. */
-  readonly releasedAt: Millis | undefined;
-  readonly supersededBy: SessionId | undefined;
+  /** One for each driver that got a share; they run out and are not renewed. */
+  readonly bonds: readonly Bond[];
+  readonly standing: Standing | undefined;
 }
 
 /** The live sessions of every request with one. */
 export type ArbiterState = ReadonlyMap<RequestId, readonly LiveSession[]>;
 
 /** What happens to sessions; `now` is monotonic. */
-export interface ArbiterInput {
-  /** `opened` for a session that asks for no fresh signature, `ended` whatever its end was. */
-  readonly type: 'opened' | 'released' | 'ended' | 'tick';
+export type ArbiterInput = {
   readonly requestId: RequestId;
-  /** The session; any for `tick`. */
+  /** The session; any for `gone` and `tick`. */
   readonly sid: SessionId;
   readonly now: Millis;
-}
+} & (
+  | { readonly type: 'opened' | 'ended' | 'tick' }
+  /** A share leaves for `driver`, for whom this node waits so long. */
+  | { readonly type: 'released'; readonly driver: PeerId; readonly bindsMs: number }
+  /** The driver cannot be reached: what it made of the share it will not tell. */
+  | { readonly type: 'gone'; readonly driver: PeerId }
+);
 
-/** A session whose standing changed: feed `superseded` with `by`, or `resumed` without. */
+/** A session whose standing changed; at work when it is undefined. */
 export interface Ruling {
   readonly sid: SessionId;
-  readonly by: SessionId | undefined;
+  readonly standing: Standing | undefined;
 }
 
 /** The sessions after a step, and what to tell whom. */
@@ -58,32 +80,35 @@ export const NO_SESSIONS: ArbiterState = new Map();
 export function stepArbiter(state: ArbiterState, input: ArbiterInput): ArbiterStep {
   const { requestId, now } = input;
   const live = change(state.get(requestId) ?? [], input);
-  const bound = live.filter((one) => isBound(one, now));
+  const bound = live.filter((one) => boundMs(one, now) > 0);
   const winner = lowest(bound.length > 0 ? bound : live);
-  const ruled = live.map((one) => ({
-    ...one,
-    supersededBy: one.sid === winner ? undefined : winner,
-  }));
-  const before = new Map(live.map((one) => [one.sid, one.supersededBy]));
+  const back = winner === undefined ? undefined : { by: winner, bound: bound.length > 0 };
+  const ruled = live.map((one) => ({ ...one, standing: one.sid === winner ? undefined : back }));
   const rulings = ruled
-    .filter((one) => one.supersededBy !== before.get(one.sid))
-    .map(({ sid, supersededBy }) => ({ sid, by: supersededBy }));
+    .filter((one, i) => !isSame(one.standing, live[i]?.standing))
+    .map(({ sid, standing }) => ({ sid, standing }));
   const next = new Map(state);
   if (ruled.length > 0) next.set(requestId, ruled);
   else next.delete(requestId);
-  const recheckMs = winner === lowest(live) ? undefined : untilFree(bound, now);
-  return { state: next, rulings, recheckMs };
+  const waits = bound.length > 0 && live.length > 1;
+  const untilFree = Math.max(1, ...bound.map((one) => boundMs(one, now)));
+  return { state: next, rulings, recheckMs: waits ? untilFree : undefined };
 }
 
-function change(live: readonly LiveSession[], { type, sid, now }: ArbiterInput) {
-  const known = live.some((one) => one.sid === sid);
-  switch (type) {
-    case 'opened':
-      return known ? live : [...live, { sid, releasedAt: undefined, supersededBy: undefined }];
+function change(live: readonly LiveSession[], input: ArbiterInput): readonly LiveSession[] {
+  const { sid } = input;
+  switch (input.type) {
+    case 'opened': {
+      const known = live.some((one) => one.sid === sid);
+      return known ? live : [...live, { sid, bonds: [], standing: undefined }];
+    }
     case 'released':
-      return live.map((one) =>
-        one.sid === sid ? { ...one, releasedAt: one.releasedAt ?? now } : one,
-      );
+      return live.map((one) => (one.sid === sid ? bind(one, input.driver, input) : one));
+    case 'gone':
+      return live.map((one) => ({
+        ...one,
+        bonds: one.bonds.filter(({ driver }) => driver !== input.driver),
+      }));
     case 'ended':
       return live.filter((one) => one.sid !== sid);
     case 'tick':
@@ -91,11 +116,21 @@ function change(live: readonly LiveSession[], { type, sid, now }: ArbiterInput) 
   }
 }
 
-const isBound = ({ releasedAt }: LiveSession, now: Millis): boolean =>
-  releasedAt !== undefined && now - releasedAt < SHARE_BINDS_MS;
+function bind(
+  one: LiveSession,
+  driver: PeerId,
+  { now, bindsMs }: { readonly now: Millis; readonly bindsMs: number },
+): LiveSession {
+  if (one.bonds.some((bond) => bond.driver === driver)) return one;
+  return { ...one, bonds: [...one.bonds, { driver, until: (now + bindsMs) as Millis }] };
+}
+
+/** How long a session still binds this node, in ms; 0 when it does not. */
+const boundMs = ({ bonds }: LiveSession, now: Millis): number =>
+  Math.max(0, ...bonds.map(({ until }) => until - now));
 
 const lowest = (live: readonly LiveSession[]): SessionId | undefined =>
   live.map(({ sid }) => sid).sort(compareText)[0];
 
-const untilFree = (bound: readonly LiveSession[], now: Millis): number =>
-  Math.max(1, ...bound.map(({ releasedAt }) => (releasedAt ?? now) + SHARE_BINDS_MS - now));
+const isSame = (a: Standing | undefined, b: Standing | undefined): boolean =>
+  a?.by === b?.by && a?.bound === b?.bound;

@@ -37,6 +37,7 @@ export function beginStep(state: SigningState, deps: SigningDeps): Context {
     refused: new Map(state.refused),
     culprits: new Map(state.culprits),
     silent: new Set(state.silent),
+    aside: new Set(state.aside),
     progress: new Map(state.progress),
     timers: new Set(state.timers),
   };

@@ -4,6 +4,7 @@
  * @module
  */
 import type { PeerId } from '../../base/brands.ts';
+import { compareText } from '../../base/bytes.ts';
 import { BzzzError } from '../../base/errors.ts';
 import { makeCommitment } from './commit.ts';
 import {
@@ -49,8 +50,7 @@ export function startAttempt(context: Context): void {
 function startPooled(context: Context, slot: Slot): boolean {
   const { state, deps } = context;
   if (deps.nonces === undefined || !canSign(context)) return false;
-  const wanted = usableHolders(context).filter((peer) => !state.silent.has(peer));
-  const members = deps.nonces.draw(wanted);
+  const members = deps.nonces.draw(freeHolders(context));
   if (members === undefined) return false;
   const pairs = members.map(({ author, holderBoot, seq, hiding, binding }) => ({
     ...{ holder: author, boot: holderBoot, seq, hiding, binding },
@@ -78,14 +78,46 @@ export function onSpent(context: Context, received: Received<MessageOf<'spent'>>
   startAttempt(context);
 }
 
-/** A signer of the running attempt can no longer be reached: others take its place at once. */
-export function onSignerGone(context: Context, peer: PeerId): void {
-  const { state } = context;
-  const attempt = state.attempts.get(state.drive?.attempt ?? '');
+/** Holders of which nothing says that they would not answer at once. */
+const freeHolders = (context: Context): readonly PeerId[] => {
+  const { silent, aside } = context.state;
+  return usableHolders(context).filter((peer) => !silent.has(peer) && !aside.has(peer));
+};
+
+/**
+ * A signer of the running attempt works on another session of the request: others take its place.
+ * Not so for a lower session, to which this party will yield as well; and when too few are left all
+ * are asked again soon, as those bonds are short.
+ * @throws BAD_MESSAGE when nothing is waited for of it.
+ */
+export function onStoodBack(context: Context, received: Received<MessageOf<'superseded'>>): void {
+  const { state, deps } = context;
+  const { author, message } = received;
+  const { sid, start } = state.session;
+  if (!owesShare(state, author)) {
+    throw new BzzzError('BAD_MESSAGE', `${author} stands back for session ${message.by}`);
+  }
+  if (state.aside.has(author)) return;
+  state.aside.add(author);
+  const goesOn = compareText(sid, message.by) < 0;
+  const enough = freeHolders(context).length >= start.key.threshold;
+  if (goesOn && enough) startAttempt(context);
+  else setTimer(context, 'drive', Math.max(deps.timing.askMs, deps.timing.sharesMs / 2));
+}
+
+/** Whether a signer of the running attempt of this party has not answered. */
+function owesShare({ attempts, drive }: Context['state'], peer: PeerId): boolean {
+  const attempt = attempts.get(drive?.attempt ?? '');
   const owes = attempt?.members.some(
     ({ author, index }) => author === peer && !attempt.shares.has(index),
   );
-  if (owes !== true) return;
+  return owes === true;
+}
+
+/** A signer of the running attempt can no longer be reached: others take its place at once. */
+export function onSignerGone(context: Context, peer: PeerId): void {
+  const { state } = context;
+  if (!owesShare(state, peer)) return;
   state.silent.add(peer);
   startAttempt(context);
 }
@@ -163,14 +195,13 @@ function launch(
 ): void {
   const { state, deps } = context;
   const { session } = state;
-  const { counter } = drive.slot;
   const signers = signersOf({ members });
   const envelope = send(context, signers, body);
   const id = attemptId(session.sid, deps.self, messagePayload(session.sid, body));
   const { slot } = drive;
   adoptAttempt(context, { id, slot, envelope, members, shares: new Map(), failed: false });
   const { sharesMs, retryMaxMs } = deps.timing;
-  const waitMs = Math.min(retryMaxMs, sharesMs * 1.5 ** (counter - 1));
+  const waitMs = Math.min(retryMaxMs, sharesMs * 1.5 ** state.waits);
   state.drive = { ...drive, waitMs, attempt: id };
   setTimer(context, 'drive', waitMs);
   // Our own share comes last, so that the others work while we do.
@@ -190,11 +221,13 @@ export function onDriveTimer(context: Context): void {
   }
   const attempt = state.attempts.get(drive.attempt);
   const missing = attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [];
-  for (const { author } of missing) {
-    if (author === deps.self) continue;
+  const silent = missing.filter(({ author }) => author !== deps.self && !state.aside.has(author));
+  for (const { author } of silent) {
     state.silent.add(author);
     deps.nonces?.slow(author);
   }
+  state.aside.clear();
+  if (silent.length > 0) state.waits++;
   // All shares are here and no signer aggregated: find out whether one of them is bad.
   if (attempt !== undefined && missing.length === 0) aggregate(context, attempt);
   if (state.phase === 'running') startAttempt(context);

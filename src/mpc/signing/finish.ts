@@ -175,8 +175,10 @@ function closeDown(context: Context): void {
   for (const name of [...state.timers]) clearTimer(context, name);
   state.drive = undefined;
   state.supersededBy = undefined;
+  state.bound = false;
   state.attempts.clear();
   state.early.clear();
   state.progress.clear();
   state.silent.clear();
+  state.aside.clear();
 }

@@ -3,12 +3,13 @@
  * @module
  */
 
-import type { PeerId, SessionId } from '../../base/brands.ts';
+import type { PeerId } from '../../base/brands.ts';
 import { equalBytes, sha256 } from '../../base/bytes.ts';
 import { BzzzError, isBadMessage } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { requestIdOf } from '../result.ts';
 import { onApproved } from './approval.ts';
+import type { Standing } from './arbiter.ts';
 import { onCommitRequest } from './commit.ts';
 import { beginStep, type Context, clearTimer, endStep, event, send, setTimer } from './draft.ts';
 import {
@@ -16,6 +17,7 @@ import {
   onDriveTimer,
   onSignerGone,
   onSpent,
+  onStoodBack,
   pursue,
   startAttempt,
 } from './drive.ts';
@@ -32,6 +34,7 @@ import {
 import { rankHolders } from './rank.ts';
 import {
   AGGREGATE,
+  finishHeld,
   onAggregateTimer,
   onPackage,
   onShare,
@@ -71,7 +74,10 @@ export function openSigning(start: SigningStart, deps: SigningDeps): SigningStat
     refused: new Map(),
     culprits: new Map(),
     silent: new Set(),
+    aside: new Set(),
+    waits: 0,
     supersededBy: undefined,
+    bound: false,
     progress: new Map(),
     timers: new Set(),
     result: undefined,
@@ -155,7 +161,7 @@ function handle(context: Context, input: SigningInput): void {
       onGone(context, input.peer);
       break;
     case 'superseded':
-      onSuperseded(context, input.by);
+      onSuperseded(context, input);
       break;
     case 'resumed':
       onResumed(context);
@@ -267,7 +273,8 @@ function onRunning(context: Context, received: Received): void {
       onCancel(context, author, message.reason);
       break;
     case 'superseded':
-      throw new BzzzError('BAD_MESSAGE', `${author} stands back for session ${message.by}`);
+      onStoodBack(context, { ...received, message });
+      break;
   }
 }
 
@@ -297,7 +304,10 @@ function onTakeover(context: Context): void {
   const idle = state.drive === undefined && state.supersededBy === undefined;
   // A holder that waits for its operator leaves the driving to those who may sign.
   const able = state.session.start.share !== undefined || deps.self === state.session.proposer;
-  if (idle && able && !state.culprits.has(deps.self)) startAttempt(context);
+  if (!idle || !able || state.culprits.has(deps.self)) return;
+  // Whoever drove so far is silent now, or too slow: others sign first.
+  for (const peer of [state.session.proposer, ...state.progress.keys()]) state.aside.add(peer);
+  startAttempt(context);
 }
 
 /** The driver's signer is replaced at once; without its driver the next holder goes on soon. */
@@ -314,10 +324,12 @@ function onGone(context: Context, peer: PeerId): void {
 }
 
 /** Stands back: stops driving and answers no driver. Nonces that were committed stay unused. */
-function onSuperseded(context: Context, by: SessionId): void {
+function onSuperseded(context: Context, { by, bound }: Standing): void {
   const { state } = context;
-  const live = state.phase === 'ready' || state.phase === 'running';
-  if (!live || state.supersededBy === by) return;
+  if (state.phase !== 'ready' && state.phase !== 'running') return;
+  state.bound = bound;
+  if (!bound && finishHeld(context)) return;
+  if (state.supersededBy === by) return;
   state.supersededBy = by;
   state.drive = undefined;
   clearTimer(context, 'drive');
@@ -330,8 +342,9 @@ function onResumed(context: Context): void {
   const { state } = context;
   if (state.supersededBy === undefined) return;
   state.supersededBy = undefined;
+  state.bound = false;
   event(context, 'resumed');
-  if (state.phase === 'running') takeTurn(context);
+  if (state.phase === 'running' && !finishHeld(context)) takeTurn(context);
 }
 
 /** Only the proposer may cancel; anyone else who is asked to can but withdraw itself. */

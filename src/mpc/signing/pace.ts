@@ -15,7 +15,9 @@ export type Pace = readonly number[];
 const ATTEMPTS = 9;
 /** Attempts wait for twice the median. */
 const PATIENCE = 2;
-/** The longest wait for a signer or a driver: a request ends within 1.5 s when one of them dies. */
+/** The shortest wait for a signer: a host that pauses is not silent yet. */
+const LEAST_MS = 240;
+/** The longest: a request ends within 1.5 s when a signer or a driver dies. */
 const PATIENT_MS = 600;
 /** The longest wait where nobody waits along. */
 const LONGEST_MS = 2_000;
@@ -38,15 +40,18 @@ function attemptMs(pace: Pace): number {
  */
 export const sessionMs = (pace: Pace): number => Math.min(LONGEST_MS, 2 * attemptMs(pace));
 
-/** Waits that an attempt of this pace keeps; never shorter than those of `timing`. */
+/** Waits that an attempt of this pace keeps; those of `timing` while nothing is known. */
 export function atPace(timing: SigningTiming, pace: Pace | undefined): SigningTiming {
   if (pace === undefined) return timing;
   const needMs = attemptMs(pace);
-  const patientMs = Math.min(PATIENT_MS, needMs);
+  const sharesMs = Math.min(PATIENT_MS, Math.max(LEAST_MS, needMs));
   return {
     ...timing,
-    sharesMs: Math.max(timing.sharesMs, patientMs),
-    rankMs: Math.max(timing.rankMs, patientMs),
+    sharesMs,
+    // A signer still has its share with the driver when that one asks others, and none when the
+    // next one drives.
+    bindsMs: 1.25 * sharesMs,
+    rankMs: 1.5 * sharesMs,
     // Nobody waits for this one: who takes over makes a package of its own.
     exchangeMs: Math.max(timing.exchangeMs, needMs),
   };

@@ -136,29 +136,42 @@ function signShare(context: Context, attempt: Attempt, entry: TakenPair): void {
     throw refusal("the package lacks this party's own commitment");
   }
   const bytes = deps.suite.signShare(key, share, entry.nonces, attempt.members, message);
-  context.effects.push({ type: 'released' });
   const { driver } = attempt.slot;
   // A driver that can seal the result needs no other signer, as long as it goes on.
   const alone = state.session.holders.has(driver);
-  if (!alone) tellShare(context, [...signersOf(attempt), driver], attempt.id, bytes);
-  else if (driver !== deps.self) tellShare(context, [driver], attempt.id, bytes);
+  if (!alone) releaseShare(context, attempt, [...signersOf(attempt), driver], bytes);
+  else if (driver !== deps.self) releaseShare(context, attempt, [driver], bytes);
   if (alone) setTimer(context, shareTimer(attempt.id), deps.timing.exchangeMs);
   event(context, 'share', { attempt: attempt.id });
   addShare(context, attempt.id, own.index, { share: bytes });
 }
 
-function tellShare(context: Context, to: readonly PeerId[], id: string, share: Uint8Array): void {
+/** From now on this party waits for what the driver makes of its share. */
+function releaseShare(
+  context: Context,
+  { id, slot }: Pick<Attempt, 'id' | 'slot'>,
+  to: readonly PeerId[],
+  share: Uint8Array,
+): void {
+  const { bindsMs } = context.deps.timing;
+  context.effects.push({ type: 'released', driver: slot.driver, bindsMs });
   send(context, to, { kind: 'share', attempt: idBytes(id), share });
 }
 
-/** Timer of a signer that saw no result since: the other signers get its share too. */
+/**
+ * Timer of a signer that saw no result since: the other signers get its share too. That of a driver
+ * has not left it yet, and does not while it stands back for another session.
+ */
 export function onShareTimer(context: Context, id: string): void {
-  const attempt = context.state.attempts.get(id);
-  const own = attempt?.members.find(({ author }) => author === context.deps.self);
+  const { state, deps } = context;
+  const attempt = state.attempts.get(id);
+  const own = attempt?.members.find(({ author }) => author === deps.self);
   const signed = attempt?.shares.get(own?.index ?? 0);
   if (attempt === undefined || attempt.failed || signed === undefined) return;
-  const others = signersOf(attempt).filter((peer) => peer !== attempt.slot.driver);
-  tellShare(context, others, id, signed.share);
+  const { driver } = attempt.slot;
+  if (driver === deps.self && state.supersededBy !== undefined) return;
+  const others = signersOf(attempt).filter((peer) => peer !== driver);
+  releaseShare(context, attempt, others, signed.share);
 }
 
 const isSame = (a: NonceCommitment, b: NonceCommitment): boolean =>
@@ -179,7 +192,6 @@ export function onShare(context: Context, received: Received<MessageOf<'share'>>
   }
   const member = attempt.members.find((one) => one.author === author);
   if (member === undefined) throw refusal('share of a party outside the signer set');
-  noteProgress(context, attempt.slot, 'share');
   addShare(context, id, member.index, signed);
 }
 
@@ -221,8 +233,26 @@ function addShare(context: Context, id: string, index: number, signed: SignedSha
   if (shares.size < attempt.members.length) return;
   event(context, 'gathered', { attempt: id });
   const place = finishers(context, attempt).indexOf(deps.self);
-  if (place === 0) aggregate(context, next);
+  if (place === 0 && !isHeld(context, next)) aggregate(context, next);
   else if (place > 0) setTimer(context, aggregateTimer(id), place * deps.timing.aggregateMs);
+}
+
+/**
+ * A driver that has given its share to another session of the request since makes no second
+ * signature while that one may come about (S6).
+ */
+const isHeld = ({ state, deps }: Context, { slot }: Attempt): boolean =>
+  state.bound && slot.driver === deps.self;
+
+/** Nothing binds this driver any more: an attempt may wait for that. @returns whether one did. */
+export function finishHeld(context: Context): boolean {
+  const { state, deps } = context;
+  const complete = [...state.attempts.values()].find(
+    ({ slot, members, shares, failed }) =>
+      slot.driver === deps.self && !failed && shares.size === members.length,
+  );
+  if (complete !== undefined) aggregate(context, complete);
+  return complete !== undefined && state.phase !== 'running';
 }
 
 /**

@@ -14,6 +14,11 @@ export interface SigningTiming {
   readonly askMs: number;
   /** A driver waits this long for the shares of an attempt; half as long again each time. */
   readonly sharesMs: number;
+  /**
+   * A share that a driver has got binds its holder to that session for so long, among several of
+   * one request: longer than the driver waits for others, shorter than others wait for the driver.
+   */
+  readonly bindsMs: number;
   readonly retryMaxMs: number;
   /** A signer sends its share to the other signers after so much silence of their driver. */
   readonly exchangeMs: number;
@@ -32,6 +37,7 @@ export const SIGNING_TIMING: SigningTiming = {
   goneMs: 50,
   askMs: 100,
   sharesMs: 300,
+  bindsMs: 400,
   retryMaxMs: 2_000,
   exchangeMs: 100,
   aggregateMs: 200,

@@ -37,6 +37,7 @@ import type {
   SignProposal,
   Step,
 } from '../types.ts';
+import type { Standing } from './arbiter.ts';
 import type { Fault } from './messages.ts';
 import type { SigningTiming } from './timing.ts';
 import type { NonceVault } from './vault.ts';
@@ -174,7 +175,13 @@ export interface SigningState {
   readonly culprits: ReadonlyMap<PeerId, Fault>;
   /** Committed or asked, and not heard of since; asked again, but taken last. */
   readonly silent: ReadonlySet<PeerId>;
+  /** This party's attempts do without them until its next wait is over; see drive.ts. */
+  readonly aside: ReadonlySet<PeerId>;
+  /** How often this party waited for shares that did not come. */
+  readonly waits: number;
   readonly supersededBy: SessionId | undefined;
+  /** A share of this party is out in the session that it stands back for. */
+  readonly bound: boolean;
   /** Steps of drivers that counted as progress, so that none counts twice. */
   readonly progress: ReadonlyMap<PeerId, ReadonlySet<string>>;
   readonly timers: ReadonlySet<string>;
@@ -200,8 +207,8 @@ export type SigningInput =
   | { readonly type: 'signOwn'; readonly attempt: string }
   /** The last stream to a peer was lost. It may come back. */
   | { readonly type: 'gone'; readonly peer: PeerId }
-  /** The arbiter lets another session of this request go first. */
-  | { readonly type: 'superseded'; readonly by: SessionId }
+  /** The arbiter lets another session of this request go first; see `Standing`. */
+  | ({ readonly type: 'superseded' } & Standing)
   | { readonly type: 'resumed' }
   /** This node will not sign: policy, an operator, draining. */
   | ({ readonly type: 'withdraw' } & Refusal)
@@ -212,6 +219,14 @@ export type SigningInput =
   /** A sealed result of this request from elsewhere: another session, the record store. */
   | { readonly type: 'result'; readonly record: Uint8Array };
 
+/** A share is about to leave for its driver; the arbiter must know before the next input is fed. */
+export interface ReleasedEffect {
+  readonly type: 'released';
+  readonly driver: PeerId;
+  /** So long this party waits for what the driver makes of it. */
+  readonly bindsMs: number;
+}
+
 /** What the machine asks of its shell, in order. */
 export type SigningEffect =
   | CommonEffect
@@ -220,8 +235,7 @@ export type SigningEffect =
    * handed to the network: the others compute their shares while this node computes its own.
    */
   | { readonly type: 'signOwn'; readonly attempt: string }
-  /** A share is about to leave; the arbiter must know before the next input is fed. */
-  | { readonly type: 'released' }
+  | ReleasedEffect
   /** A valid result of this request, the best so far. To be stored and published. */
   | { readonly type: 'record'; readonly result: VerifiedResult }
   /** A message that was refused, blaming nobody. For a log line and a counter; no progress. */

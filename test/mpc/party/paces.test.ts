@@ -10,6 +10,8 @@ import { Pools } from '../signing/pools.ts';
 
 const key = 'b2'.repeat(32) as KeyId;
 const message = utf8Bytes('on busy hosts');
+/** Of a key whose attempts are soon done. */
+const SOON = { ...SIGNING_TIMING, sharesMs: 240, bindsMs: 300, rankMs: 360 };
 
 function pacesAt() {
   let now: Millis = millis(1_000);
@@ -29,32 +31,43 @@ function pacesAt() {
 }
 
 describe('the pace of a key', () => {
-  it('changes nothing where signatures are soon done', () => {
+  it('waits less where signatures are soon done, and not too little', () => {
     const { paces, gather } = pacesAt();
     for (let i = 0; i < 20; i++) gather(20);
-    for (const one of [key, 'c3'.repeat(32) as KeyId]) {
-      expect(paces.timing(one)).toEqual(SIGNING_TIMING);
-      expect(paces.longMs(one, 250)).toBe(250);
-    }
+    expect(paces.timing(key)).toEqual(SOON);
+    const other = 'c3'.repeat(32) as KeyId;
+    expect(paces.timing(other)).toEqual(SIGNING_TIMING);
+    for (const one of [key, other]) expect(paces.longMs(one, 250)).toBe(250);
   });
+
+  it.each([0, 100, 120, 200, 300, 1_000])(
+    'lets a driver ask others while its signers are bound, and nobody drive yet, at %i ms',
+    (ms) => {
+      const { paces, gather } = pacesAt();
+      gather(ms);
+      const { sharesMs, bindsMs, rankMs } = paces.timing(key);
+      expect(bindsMs - sharesMs).toBeGreaterThanOrEqual(50);
+      expect(rankMs - bindsMs).toBeGreaterThanOrEqual(50);
+    },
+  );
 
   it('postpones all that makes busy hosts busier, for that key, until they are no longer busy', () => {
     const { paces, gather } = pacesAt();
     for (const ms of [20, 20, 20, 210, 190, 230, 210, 250, 210]) gather(ms);
-    const { sharesMs, exchangeMs, rankMs, ...others } = paces.timing(key);
-    expect([sharesMs, exchangeMs, rankMs]).toEqual([420, 420, SIGNING_TIMING.rankMs]);
+    const { sharesMs, exchangeMs, bindsMs, rankMs, ...others } = paces.timing(key);
+    expect([sharesMs, exchangeMs, bindsMs, rankMs]).toEqual([420, 420, 525, 630]);
     expect(paces.longMs(key, 250)).toBe(840);
     expect(SIGNING_TIMING).toMatchObject(others);
     expect(paces.timing('c3'.repeat(32) as KeyId)).toEqual(SIGNING_TIMING);
     for (let i = 0; i < 5; i++) gather(20);
-    expect(paces.timing(key)).toEqual(SIGNING_TIMING);
+    expect(paces.timing(key)).toEqual(SOON);
   });
 
   it('has an end, after which a request is still done in time', () => {
     const { paces, gather, waitMs } = pacesAt();
     for (let i = 0; i < 10; i++) gather(60_000);
     expect(waitMs()).toBe(600);
-    expect(paces.timing(key)).toMatchObject({ rankMs: 600, exchangeMs: 2_000 });
+    expect(paces.timing(key)).toMatchObject({ rankMs: 900, exchangeMs: 2_000 });
     expect(paces.longMs(key, 250)).toBe(2_000);
   });
 
@@ -63,7 +76,7 @@ describe('the pace of a key', () => {
     for (const ms of [20, 30, 20, 30, 20]) gather(ms);
     for (const ms of [900, 60_000, 700, 20, 1_200, 30]) {
       gather(ms);
-      expect(paces.timing(key)).toEqual(SIGNING_TIMING);
+      expect(paces.timing(key)).toEqual(SOON);
     }
   });
 

@@ -140,7 +140,7 @@ describe('an ended session', () => {
     net.input(peer(2), sid, { type: 'timer', name: 'drive' });
     net.input(peer(2), sid, { type: 'cancel', by: peer(1), reason: 'too late' });
     net.input(peer(2), sid, { type: 'withdraw', code: 'REFUSED_BY_POLICY' });
-    net.input(peer(2), sid, { type: 'superseded', by: sid });
+    net.input(peer(2), sid, { type: 'superseded', by: sid, bound: false });
     net.input(peer(2), sid, { type: 'resumed' });
     for (const { to, envelope, from } of [...net.sent]) {
       if (to === peer(2)) net.inject(from, to, sid, envelope);

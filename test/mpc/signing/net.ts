@@ -20,7 +20,12 @@ import type { Random, Signer } from '../../../src/base/ports.ts';
 import type { NoncePort } from '../../../src/mpc/nonces/types.ts';
 import { requestIdOf } from '../../../src/mpc/result.ts';
 import { sealProposal } from '../../../src/mpc/sessions/proposal.ts';
-import { type ArbiterState, NO_SESSIONS, stepArbiter } from '../../../src/mpc/signing/arbiter.ts';
+import {
+  type ArbiterInput,
+  type ArbiterState,
+  NO_SESSIONS,
+  stepArbiter,
+} from '../../../src/mpc/signing/arbiter.ts';
 import { openSigning, stepSigning } from '../../../src/mpc/signing/machine.ts';
 import {
   type Draftable,
@@ -124,6 +129,10 @@ export function toyKey(threshold: number, n: number, suite: Suite): DealtKey {
 
 /** A message, or the result that travels as it is. */
 export type Heard = SigningMessage | { readonly kind: 'result'; readonly record: Uint8Array };
+
+type Unplaced<I> = I extends ArbiterInput ? Omit<I, 'requestId' | 'sid' | 'now'> : never;
+/** What the arbiter is told, without the when and the where. */
+type What = Unplaced<ArbiterInput>;
 
 /** Who gets which message of a sender; what a faulty party or network does. */
 export type Wire = (sent: {
@@ -295,7 +304,7 @@ export class Net {
         timers: new Map(),
       };
       node.sessions.set(sealed.sid, machine);
-      if (!sealed.proposal.fresh) this.#arbitrate(node, 'opened', sealed.sid);
+      if (!sealed.proposal.fresh) this.#arbitrate(node, { type: 'opened' }, sealed.sid);
       this.input(peerId, sealed.sid, { type: 'start' });
       for (const { from, envelope } of node.waiting.get(sealed.sid) ?? []) {
         this.input(peerId, sealed.sid, { type: 'message', from, envelope });
@@ -410,7 +419,7 @@ export class Net {
           this.at(0, () => this.input(peerId, sid, { type: 'signOwn', attempt: effect.attempt }));
           break;
         case 'released':
-          this.#arbitrate(node, 'released', sid);
+          this.#arbitrate(node, effect, sid);
           break;
         case 'record':
           machine.records.push(effect.result.envelope);
@@ -477,18 +486,25 @@ export class Net {
     });
   }
 
-  #arbitrate(node: Node, type: 'opened' | 'released' | 'ended' | 'tick', sid: SessionId): void {
+  #arbitrate(node: Node, what: What, sid: SessionId): void {
     const requestId = this.#requestOf(node, sid);
     if (requestId === undefined) return;
     const now = this.now as Millis;
-    const { state, rulings, recheckMs } = stepArbiter(node.arbiter, { type, requestId, sid, now });
+    const { state, rulings, recheckMs } = stepArbiter(node.arbiter, {
+      ...what,
+      requestId,
+      sid,
+      now,
+    });
     node.arbiter = state;
     if (recheckMs !== undefined) {
-      this.at(recheckMs, () => node.alive && this.#arbitrate(node, 'tick', sid));
+      this.at(recheckMs, () => node.alive && this.#arbitrate(node, { type: 'tick' }, sid));
     }
-    for (const { sid: ruled, by } of rulings) {
+    for (const { sid: ruled, standing } of rulings) {
       const input =
-        by === undefined ? { type: 'resumed' as const } : { type: 'superseded' as const, by };
+        standing === undefined
+          ? { type: 'resumed' as const }
+          : { type: 'superseded' as const, ...standing };
       this.input(node.peerId, ruled, input);
     }
   }
@@ -501,7 +517,7 @@ export class Net {
   #ended(node: Node, sid: SessionId, outcome: SigningOutcome): void {
     const requestId = this.#requestOf(node, sid);
     if (requestId === undefined) return;
-    this.#arbitrate(node, 'ended', sid);
+    this.#arbitrate(node, { type: 'ended' }, sid);
     if (outcome.state !== 'completed') return;
     for (const [other, machine] of node.sessions) {
       const open = machine.state.phase !== 'completed';

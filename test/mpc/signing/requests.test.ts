@@ -133,7 +133,8 @@ describe('a session that stands back', () => {
     const sealed = net.proposal(peer(1), message);
     const by = '0'.repeat(64) as SessionId;
     net.beforeStep = (_, id, input) => {
-      if (input.type === 'signOwn') net.input(id, sealed.sid, { type: 'superseded', by });
+      if (input.type === 'signOwn')
+        net.input(id, sealed.sid, { type: 'superseded', by, bound: false });
     };
     net.beginAll(sealed, message);
     net.run(100);
@@ -149,7 +150,7 @@ describe('a session that stands back', () => {
     const sealed = net.proposal(peer(1), message);
     net.beginAll(sealed, message, 0);
     const by = '0'.repeat(64) as SessionId;
-    net.at(0, () => net.input(peer(2), sealed.sid, { type: 'superseded', by }));
+    net.at(0, () => net.input(peer(2), sealed.sid, { type: 'superseded', by, bound: false }));
     net.run();
     const { ignored, state } = net.machine(peer(1), sealed.sid);
     expect(ignored.some(({ from, reason }) => from === peer(2) && reason.includes(by))).toBe(true);
