@@ -25,6 +25,9 @@ import { adoptAttempt, aggregate } from './share.ts';
 import type { Attempt, Commitment, Drive, SignedCommitment, Slot } from './types.ts';
 import { compareSlots } from './vault.ts';
 
+/** So many cut waits are longer than a share binds its holder to another session. */
+const CREDIBLE_YIELDS = 3;
+
 /**
  * Begins the next attempt of this party: with commitments that were exchanged ahead, if there are
  * any, else by asking for some.
@@ -91,7 +94,7 @@ const freeHolders = (context: Context): readonly PeerId[] => {
  * @throws BAD_MESSAGE when nothing is waited for of it.
  */
 export function onStoodBack(context: Context, received: Received<MessageOf<'superseded'>>): void {
-  const { state, deps } = context;
+  const { state } = context;
   const { author, message } = received;
   const { sid, start } = state.session;
   if (!owesShare(state, author)) {
@@ -102,7 +105,14 @@ export function onStoodBack(context: Context, received: Received<MessageOf<'supe
   const goesOn = compareText(sid, message.by) < 0;
   const enough = freeHolders(context).length >= start.key.threshold;
   if (goesOn && enough) startAttempt(context);
-  else setTimer(context, 'drive', Math.max(deps.timing.askMs, deps.timing.sharesMs / 2));
+  else if (state.drive !== undefined) lookSoon(context, state.drive);
+}
+
+/** Cuts the running wait: those who stand back are free again before it is over. */
+function lookSoon(context: Context, drive: Drive): void {
+  const waitMs = context.deps.timing.sharesMs / 2;
+  context.state.drive = { ...drive, waitMs };
+  setTimer(context, 'drive', waitMs);
 }
 
 /** Whether a signer of the running attempt of this party has not answered. */
@@ -210,7 +220,7 @@ function launch(
 
 /** The driver's own clock: asks again, settles for whom there is, or begins another attempt. */
 export function onDriveTimer(context: Context): void {
-  const { state, deps } = context;
+  const { state } = context;
   const { drive } = state;
   if (drive === undefined) return;
   if (drive.attempt === undefined) {
@@ -221,16 +231,35 @@ export function onDriveTimer(context: Context): void {
   }
   const attempt = state.attempts.get(drive.attempt);
   const missing = attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [];
-  const silent = missing.filter(({ author }) => author !== deps.self && !state.aside.has(author));
-  for (const { author } of silent) {
-    state.silent.add(author);
-    deps.nonces?.slow(author);
-  }
-  state.aside.clear();
-  if (silent.length > 0) state.waits++;
+  noteSilence(
+    context,
+    drive,
+    missing.map(({ author }) => author),
+  );
   // All shares are here and no signer aggregated: find out whether one of them is bad.
   if (attempt !== undefined && missing.length === 0) aggregate(context, attempt);
   if (state.phase === 'running') startAttempt(context);
+}
+
+/**
+ * Who owes a share behind a whole wait is silent, and taken last. Behind a cut one nobody is, but
+ * standing back is credible only for as long as a bond lasts; then it is as good as silence.
+ */
+function noteSilence(context: Context, { waitMs }: Drive, missing: readonly PeerId[]): void {
+  const { state, deps } = context;
+  const cut = waitMs < deps.timing.sharesMs;
+  if (cut) state.yields++;
+  const credible = state.yields <= CREDIBLE_YIELDS;
+  const silent = missing.filter((peer) => {
+    const excused = credible && (cut || state.aside.has(peer));
+    return peer !== deps.self && !excused;
+  });
+  for (const peer of silent) {
+    state.silent.add(peer);
+    deps.nonces?.slow(peer);
+  }
+  if (silent.length > 0) state.waits++;
+  state.aside.clear();
 }
 
 function askAgain(context: Context, drive: Drive): void {

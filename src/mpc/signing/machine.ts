@@ -75,6 +75,7 @@ export function openSigning(start: SigningStart, deps: SigningDeps): SigningStat
     culprits: new Map(),
     silent: new Set(),
     aside: new Set(),
+    yields: 0,
     waits: 0,
     supersededBy: undefined,
     bound: false,

@@ -177,6 +177,8 @@ export interface SigningState {
   readonly silent: ReadonlySet<PeerId>;
   /** This party's attempts do without them until its next wait is over; see drive.ts. */
   readonly aside: ReadonlySet<PeerId>;
+  /** How often this party cut its wait because signers stood back. */
+  readonly yields: number;
   /** How often this party waited for shares that did not come. */
   readonly waits: number;
   readonly supersededBy: SessionId | undefined;

@@ -108,12 +108,12 @@ describe('two nodes that are asked for what a third was asked for', () => {
   });
 });
 
-/** Two requests of the same, where `first` has the lower session; 3 of 5, all with pairs. */
-function rivals(first: number, second: number) {
+/** Two requests of the same, where `first` has the lower session; everybody has pairs. */
+function rivals(first: number, second: number, threshold = 3, n = 5) {
   const pools = new Pools();
-  const net = new Net({ threshold: 3, n: 5, nonces: pools.portOf });
+  const net = new Net({ threshold, n, nonces: pools.portOf });
   net.timing = () => PACED;
-  for (const one of ALL) pools.issue(net, one, 16);
+  for (const one of net.dealt.shares.keys()) pools.issue(net, one, 16);
   for (let salt = 0; ; salt++) {
     const low = net.proposal(peer(first), message, { salt });
     const high = net.proposal(peer(second), message, { salt: 100 + salt });
@@ -172,6 +172,24 @@ describe('a driver whose signers stand back for a lower session', () => {
     net.run(10 + PACED.sharesMs / 2);
     const then = kindsOf(net, 2, high.sid).filter((kind) => kind === 'pooled').length;
     expect(then).toBe(4);
+  });
+});
+
+describe('a signer that always stands back', () => {
+  it.each(['0', 'f'])('holds nobody up for longer than a bond lasts, for %s...', (digit) => {
+    const { net, low: sealed } = rivals(1, 2, 9, 10);
+    const by = digit.repeat(64) as SessionId;
+    const lie = net.seal(peer(2), sealed.sid, { kind: 'superseded', by });
+    net.wire = ({ from, to, envelope }) => {
+      if (to === peer(2) && from === peer(1))
+        net.at(2, () => net.inject(to, from, sealed.sid, lie));
+      return from === peer(2) || to === peer(2) ? [] : [{ envelope, delayMs: 1 }];
+    };
+    for (const i of [1, 3, 4, 5, 6, 7, 8, 9, 10]) net.begin(peer(i), sealed, message);
+    net.runUntil(() => net.outcomes(peer(1), sealed.sid).length > 0);
+    net.completion(peer(1), sealed.sid);
+    expect(net.named()).toEqual([]);
+    expect(net.now).toBeLessThan(2 * PACED.bindsMs);
   });
 });
 
