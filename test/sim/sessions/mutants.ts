@@ -116,8 +116,8 @@ export const SESSION_MUTANTS: readonly SessionMutant[] = [
     edits: [
       {
         file: 'src/mpc/signing/drive.ts',
-        snippet: '    state.silent.add(author);\n',
-        replacement: "    state.culprits.set(author, 'badShare');\n",
+        snippet: '    state.silent.add(peer);\n',
+        replacement: "    state.culprits.set(peer, 'badShare');\n",
       },
     ],
     expects: ['S5'],
