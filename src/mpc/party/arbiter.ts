@@ -4,15 +4,8 @@
  */
 import type { PeerId, RequestId, SessionId } from '../../base/brands.ts';
 import type { Cancel, Clock } from '../../base/ports.ts';
-import { type ArbiterInput, NO_SESSIONS, type Ruling, stepArbiter } from '../signing/arbiter.ts';
-import type { ReleasedEffect } from '../signing/types.ts';
+import { type ArbiterEvent, NO_SESSIONS, type Ruling, stepArbiter } from '../signing/arbiter.ts';
 import type { SealedProposal, SignProposal } from '../types.ts';
-
-/** What happened, without the when and the where. */
-type What =
-  | { readonly type: 'opened' | 'ended' | 'tick' }
-  | ReleasedEffect
-  | { readonly type: 'gone'; readonly driver: PeerId };
 
 /** Who goes first, for all requests of this node. */
 export class Arbitration {
@@ -32,8 +25,8 @@ export class Arbitration {
   }
 
   /** Something happened to a session; one that asked for a fresh signature takes no part. */
-  step(what: What, { sid, proposal }: SealedProposal<SignProposal>): void {
-    if (!proposal.fresh) this.#step(what, proposal.requestId, sid);
+  step(event: ArbiterEvent, { sid, proposal }: SealedProposal<SignProposal>): void {
+    if (!proposal.fresh) this.#step(event, proposal.requestId, sid);
   }
 
   /** A peer cannot be reached: shares that it got as a driver bind nobody. */
@@ -48,9 +41,14 @@ export class Arbitration {
     this.#rechecks.clear();
   }
 
-  #step(what: What, requestId: RequestId, sid: SessionId): void {
-    const input: ArbiterInput = { ...what, requestId, sid, now: this.#clock.now() };
-    const { state, recheckMs, rulings } = stepArbiter(this.#state, input);
+  #step(event: ArbiterEvent, requestId: RequestId, sid: SessionId): void {
+    const now = this.#clock.now();
+    const { state, recheckMs, rulings } = stepArbiter(this.#state, {
+      ...event,
+      requestId,
+      sid,
+      now,
+    });
     this.#state = state;
     this.#rechecks.get(requestId)?.();
     this.#rechecks.delete(requestId);

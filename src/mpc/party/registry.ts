@@ -19,7 +19,8 @@ import type { VerifiedResult } from '../result.ts';
 import type { EventData, EventKind } from '../sessions/events.ts';
 import { isKeygen, isReshare } from '../sessions/proposal.ts';
 import type { RememberOptions } from '../sessions/store.ts';
-import type { ReleasedEffect, SigningStart } from '../signing/types.ts';
+import type { Released } from '../signing/arbiter.ts';
+import type { SigningStart } from '../signing/types.ts';
 import type {
   DealtProposal,
   KeygenProposal,
@@ -399,7 +400,7 @@ export class SessionRegistry implements SigningHost {
     });
   }
 
-  released({ sealed }: SigningSession, effect: ReleasedEffect): void {
+  released({ sealed }: SigningSession, effect: Released): void {
     this.#arbitration.step(effect, sealed);
   }
 

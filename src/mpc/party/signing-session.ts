@@ -8,11 +8,10 @@ import { BzzzError } from '../../base/errors.ts';
 import { wipe } from '../keys/sharefile.ts';
 import type { NoncePort } from '../nonces/types.ts';
 import type { VerifiedResult } from '../result.ts';
-import type { Standing } from '../signing/arbiter.ts';
+import type { Released, Standing } from '../signing/arbiter.ts';
 import { openSigning, stepSigning } from '../signing/machine.ts';
 import type {
   Refusal,
-  ReleasedEffect,
   SigningDeps,
   SigningEffect,
   SigningInput,
@@ -32,7 +31,7 @@ import type { ProposeBody } from './wire.ts';
 /** What the service does for signing sessions in particular. */
 export interface SigningHost extends Host {
   /** A share of this session is about to leave. */
-  released(session: SigningSession, effect: ReleasedEffect): void;
+  released(session: SigningSession, effect: Released): void;
   /** Brings the proposal to a holder, with the machine's first message to it. */
   propose(session: SigningSession, peer: PeerId, first: Uint8Array | null): Promise<void>;
   /** Commitments that were exchanged ahead, for a key that is held here. */

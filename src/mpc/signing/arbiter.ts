@@ -45,19 +45,28 @@ interface LiveSession {
 /** The live sessions of every request with one. */
 export type ArbiterState = ReadonlyMap<RequestId, readonly LiveSession[]>;
 
-/** What happens to sessions; `now` is monotonic. */
-export type ArbiterInput = {
+/** A share is about to leave for its driver; the arbiter must know before the next input is fed. */
+export interface Released {
+  readonly type: 'released';
+  readonly driver: PeerId;
+  /** So long this party waits for what the driver makes of it. */
+  readonly bindsMs: number;
+}
+
+/** What happens to a session. */
+export type ArbiterEvent =
+  | { readonly type: 'opened' | 'ended' | 'tick' }
+  | Released
+  /** The driver cannot be reached: what it made of the share it will not tell. */
+  | { readonly type: 'gone'; readonly driver: PeerId };
+
+/** An event with its where and when; `now` is monotonic. */
+export type ArbiterInput = ArbiterEvent & {
   readonly requestId: RequestId;
   /** The session; any for `gone` and `tick`. */
   readonly sid: SessionId;
   readonly now: Millis;
-} & (
-  | { readonly type: 'opened' | 'ended' | 'tick' }
-  /** A share leaves for `driver`, for whom this node waits so long. */
-  | { readonly type: 'released'; readonly driver: PeerId; readonly bindsMs: number }
-  /** The driver cannot be reached: what it made of the share it will not tell. */
-  | { readonly type: 'gone'; readonly driver: PeerId }
-);
+};
 
 /** A session whose standing changed; at work when it is undefined. */
 export interface Ruling {

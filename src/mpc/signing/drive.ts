@@ -230,12 +230,10 @@ export function onDriveTimer(context: Context): void {
     return;
   }
   const attempt = state.attempts.get(drive.attempt);
-  const missing = attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [];
-  noteSilence(
-    context,
-    drive,
-    missing.map(({ author }) => author),
-  );
+  const missing = signersOf({
+    members: attempt?.members.filter(({ index }) => !attempt.shares.has(index)) ?? [],
+  });
+  noteSilence(context, drive, missing);
   // All shares are here and no signer aggregated: find out whether one of them is bad.
   if (attempt !== undefined && missing.length === 0) aggregate(context, attempt);
   if (state.phase === 'running') startAttempt(context);

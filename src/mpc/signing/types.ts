@@ -37,7 +37,7 @@ import type {
   SignProposal,
   Step,
 } from '../types.ts';
-import type { Standing } from './arbiter.ts';
+import type { Released, Standing } from './arbiter.ts';
 import type { Fault } from './messages.ts';
 import type { SigningTiming } from './timing.ts';
 import type { NonceVault } from './vault.ts';
@@ -221,14 +221,6 @@ export type SigningInput =
   /** A sealed result of this request from elsewhere: another session, the record store. */
   | { readonly type: 'result'; readonly record: Uint8Array };
 
-/** A share is about to leave for its driver; the arbiter must know before the next input is fed. */
-export interface ReleasedEffect {
-  readonly type: 'released';
-  readonly driver: PeerId;
-  /** So long this party waits for what the driver makes of it. */
-  readonly bindsMs: number;
-}
-
 /** What the machine asks of its shell, in order. */
 export type SigningEffect =
   | CommonEffect
@@ -237,7 +229,7 @@ export type SigningEffect =
    * handed to the network: the others compute their shares while this node computes its own.
    */
   | { readonly type: 'signOwn'; readonly attempt: string }
-  | ReleasedEffect
+  | Released
   /** A valid result of this request, the best so far. To be stored and published. */
   | { readonly type: 'record'; readonly result: VerifiedResult }
   /** A message that was refused, blaming nobody. For a log line and a counter; no progress. */

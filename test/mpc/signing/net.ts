@@ -21,7 +21,7 @@ import type { NoncePort } from '../../../src/mpc/nonces/types.ts';
 import { requestIdOf } from '../../../src/mpc/result.ts';
 import { sealProposal } from '../../../src/mpc/sessions/proposal.ts';
 import {
-  type ArbiterInput,
+  type ArbiterEvent,
   type ArbiterState,
   NO_SESSIONS,
   stepArbiter,
@@ -129,10 +129,6 @@ export function toyKey(threshold: number, n: number, suite: Suite): DealtKey {
 
 /** A message, or the result that travels as it is. */
 export type Heard = SigningMessage | { readonly kind: 'result'; readonly record: Uint8Array };
-
-type Unplaced<I> = I extends ArbiterInput ? Omit<I, 'requestId' | 'sid' | 'now'> : never;
-/** What the arbiter is told, without the when and the where. */
-type What = Unplaced<ArbiterInput>;
 
 /** Who gets which message of a sender; what a faulty party or network does. */
 export type Wire = (sent: {
@@ -486,7 +482,7 @@ export class Net {
     });
   }
 
-  #arbitrate(node: Node, what: What, sid: SessionId): void {
+  #arbitrate(node: Node, what: ArbiterEvent, sid: SessionId): void {
     const requestId = this.#requestOf(node, sid);
     if (requestId === undefined) return;
     const now = this.now as Millis;

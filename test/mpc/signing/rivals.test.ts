@@ -3,6 +3,7 @@
  * their clients wait, and whether they get the same answer (S3, S6).
  */
 import { describe, expect, it } from 'vitest';
+import { quantiles } from '../../../bench/stats.ts';
 import type { PeerId, SessionId } from '../../../src/base/brands.ts';
 import { toHex, utf8Bytes } from '../../../src/base/bytes.ts';
 import { atPace } from '../../../src/mpc/signing/pace.ts';
@@ -12,7 +13,6 @@ import { chance, Net, peer } from './net.ts';
 import { Pools } from './pools.ts';
 
 const message = utf8Bytes('asked of three');
-const ALL = [1, 2, 3, 4, 5].map(peer);
 const ASKED = [2, 3].map(peer);
 /** Of a cluster whose attempts take a few ms. */
 const PACED = atPace(SIGNING_TIMING, [10]);
@@ -38,13 +38,19 @@ function open(net: Net, one: PeerId, sealed: SealedProposal<SignProposal>, delay
   net.at(delayMs, () => void net.begin(one, sealed, message, 0, resultOf(net, one)));
 }
 
+/** A net in which everybody has pairs of everybody. */
+function pairedNet(threshold = 3, n = 5): Net {
+  const pools = new Pools();
+  const net = new Net({ threshold, n, nonces: pools.portOf });
+  net.timing = () => PACED;
+  for (const one of net.dealt.shares.keys()) pools.issue(net, one, 16);
+  return net;
+}
+
 /** Proposals travel with the first message to a node, as the shell sends them. */
 function run({ seed, victim, silentAt, askedAt }: Case) {
   const dice = chance(`rivals ${seed}`);
-  const pools = new Pools();
-  const net = new Net({ threshold: 3, n: 5, nonces: pools.portOf });
-  net.timing = () => PACED;
-  for (const one of ALL) pools.issue(net, one, 16);
+  const net = pairedNet();
   const known = new Map<SessionId, SealedProposal<SignProposal>>();
   const silent = peer(victim);
   net.wire = ({ from, to, sid, envelope, now }) => {
@@ -78,11 +84,6 @@ function run({ seed, victim, silentAt, askedAt }: Case) {
 }
 
 const SEEDS = Array.from({ length: 150 }, (_, seed) => seed);
-const spread = (took: readonly number[]) => {
-  const sorted = [...took].sort((a, b) => a - b).map(Math.round);
-  const at = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] ?? 0;
-  return { p50: at(0.5), p95: at(0.95), max: at(1) };
-};
 
 describe('two nodes that are asked for what a third was asked for', () => {
   it.each([
@@ -100,7 +101,7 @@ describe('two nodes that are asked for what a third was asked for', () => {
         askedAt: dice() * (seed % 3 === 0 ? 300 : 10),
       });
     });
-    const took = spread(runs.map(({ tookMs }) => tookMs));
+    const took = quantiles(runs.map(({ tookMs }) => tookMs));
     const torn = runs.filter((one) => one.torn).length;
     console.log(`${what}: ${JSON.stringify(took)}, ${torn} times two answers`);
     expect(torn).toBe(0);
@@ -108,12 +109,8 @@ describe('two nodes that are asked for what a third was asked for', () => {
   });
 });
 
-/** Two requests of the same, where `first` has the lower session; everybody has pairs. */
-function rivals(first: number, second: number, threshold = 3, n = 5) {
-  const pools = new Pools();
-  const net = new Net({ threshold, n, nonces: pools.portOf });
-  net.timing = () => PACED;
-  for (const one of net.dealt.shares.keys()) pools.issue(net, one, 16);
+/** Two requests of the same, where `first` has the lower session. */
+function rivals(first: number, second: number, net = pairedNet()) {
   for (let salt = 0; ; salt++) {
     const low = net.proposal(peer(first), message, { salt });
     const high = net.proposal(peer(second), message, { salt: 100 + salt });
@@ -177,7 +174,7 @@ describe('a driver whose signers stand back for a lower session', () => {
 
 describe('a signer that always stands back', () => {
   it.each(['0', 'f'])('holds nobody up for longer than a bond lasts, for %s...', (digit) => {
-    const { net, low: sealed } = rivals(1, 2, 9, 10);
+    const { net, low: sealed } = rivals(1, 2, pairedNet(9, 10));
     const by = digit.repeat(64) as SessionId;
     const lie = net.seal(peer(2), sealed.sid, { kind: 'superseded', by });
     net.wire = ({ from, to, envelope }) => {
